@@ -1,0 +1,762 @@
+# Copyright (c) 2026, the imaging.repository authors
+# BSD 2-Clause License (see LICENSE or https://opensource.org/licenses/BSD-2-Clause)
+"""The site file: what may stand in it, what it means, and what is wrong with one.
+
+`SITE` is the one table of all keys. The checks, the JSON Schema for editors and docs/site-file.md are derived
+from it. Nothing here imports Ansible or reads a file, and nothing raises, whatever YAML can hold.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field as dataclass_field
+from typing import Any
+
+PROVIDERS = ("docker", "openstack", "static")
+
+
+@dataclass(frozen=True)
+class Group:
+    """What hosts of a group are for, and what the group needs to work."""
+
+    description: str
+    parent: str = "site"
+    needs: tuple[str, ...] = ()
+    exactly_one: bool = False
+    takes_hosts: bool = True
+
+
+GROUPS: dict[str, Group] = {
+    "database": Group("PostgreSQL, the index of all images.", exactly_one=True),
+    "image_server": Group("All image servers.", takes_hosts=False),
+    "image_server_primary": Group(
+        "The image server that writes: images are loaded here, its data volume holds the pixels.",
+        parent="image_server",
+        needs=("database",),
+        exactly_one=True,
+    ),
+    "image_server_replica": Group(
+        "Read-only image servers that answer the public; the more, the more visitors.",
+        parent="image_server",
+        needs=("image_server_primary",),
+    ),
+    "cache": Group("nginx: TLS, the cache and the public gallery.", needs=("image_server_replica",)),
+    "bastion": Group("The one host that operators reach by SSH from outside; the others are reached through it."),
+}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One key of the site file.
+
+    `kind` names a reader in READERS, or is "mapping" (of `keys`) or "list" (of `item`). A list of mappings with a
+    name is merged by name. `default` is a value, or one per provider with "" for the others.
+    """
+
+    kind: str
+    description: str
+    example: Any = None
+    default: Any = None
+    required: tuple[str, ...] = ()
+    providers: tuple[str, ...] = PROVIDERS
+    # True where a base of another provider must not lend its value: a cloud does not want the sizes of the demo.
+    own: bool = False
+    unit: str = ""
+    minimum: int | None = None
+    maximum: int | None = None
+    choices: tuple[str, ...] = ()
+    item: Field | None = None
+    keys: Mapping[str, Field] = dataclass_field(default_factory=dict)
+
+    @property
+    def named(self) -> bool:
+        """Whether this is a list whose entries are known by their name."""
+        return self.item is not None and "name" in self.item.keys
+
+    def default_for(self, provider: str) -> Any:
+        """The value that holds when the file says nothing, or None."""
+        if isinstance(self.default, dict):
+            return self.default.get(provider, self.default.get(""))
+        return self.default
+
+
+VOLUME = Field(
+    "mapping",
+    "A volume: block storage that outlives its host.",
+    keys={
+        "name": Field("volume_name", "Name of the volume, unique on its host.", example="data", required=PROVIDERS),
+        "gib": Field(
+            "integer",
+            "Size. Enlarge it to grow the file system at the next run; it never shrinks. "
+            "For `static` servers it is only what the device must at least hold.",
+            example=800,
+            required=("docker", "openstack"),
+            own=True,
+            unit="GiB",
+            minimum=1,
+            maximum=65536,
+        ),
+        "mount": Field("mount", "Folder where it is mounted.", example="/srv/images", required=PROVIDERS),
+        "file_system": Field("choice", "File system of a blank volume.", default="xfs", choices=("xfs", "ext4")),
+        "device": Field(
+            "device",
+            "The device, by a link that survives a reboot.",
+            example="/dev/disk/by-id/wwn-0x5000c500a1b2c3d4",
+            required=("static",),
+            providers=("static",),
+            own=True,
+        ),
+        "wipe_signature": Field(
+            "text",
+            "What is on the device now and may be overwritten, exactly as the refusal reports it.",
+            example="ext4",
+            own=True,
+        ),
+        "absent": Field("boolean", "True leaves out a volume that the base has. Its data is not touched."),
+    },
+)
+
+HOST = Field(
+    "mapping",
+    "A host, or `count` equal hosts.",
+    keys={
+        "name": Field("label", "Name of the host within the site.", example="database", required=PROVIDERS, maximum=24),
+        "count": Field(
+            "integer",
+            "Makes this many equal hosts: `replica` with 2 becomes `replica1` and `replica2`.",
+            example=2,
+            unit="hosts",
+            minimum=1,
+            maximum=64,
+        ),
+        "groups": Field(
+            "list",
+            "What the host is for.",
+            example=["database"],
+            required=PROVIDERS,
+            item=Field(
+                "choice",
+                "A group.",
+                example="cache",
+                choices=tuple(name for name, group in GROUPS.items() if group.takes_hosts),
+            ),
+        ),
+        "memory_mib": Field(
+            "integer",
+            "Memory limit of the container; the services are tuned to it.",
+            default=1024,
+            providers=("docker",),
+            own=True,
+            unit="MiB",
+            minimum=256,
+            maximum=4194304,
+        ),
+        "flavor": Field(
+            "text", "Flavor of the server.", example="m1.large", required=("openstack",), providers=("openstack",), own=True
+        ),
+        "address": Field(
+            "address",
+            "Where Ansible reaches the server. With `docker` it is chosen from the network.",
+            example="192.0.2.10",
+            required=("static",),
+            providers=("docker", "static"),
+            own=True,
+        ),
+        "private_address": Field(
+            "address",
+            "Where the other hosts reach the server, if that is another address.",
+            example="10.0.0.10",
+            providers=("static",),
+            own=True,
+        ),
+        "public": Field("boolean", "True for the one host that the public address leads to.", default=False),
+        "volumes": Field("list", "Volumes, merged by name over those of the base.", default=[], item=VOLUME),
+        "absent": Field("boolean", "True leaves out a host that the base has."),
+    },
+)
+
+SITE = Field(
+    "mapping",
+    "One deployment of the image repository.",
+    keys={
+        "name": Field(
+            "label", "Name of the site: host names are `<site>-<host>`.", example="idr127", required=PROVIDERS, maximum=32
+        ),
+        "base": Field("label", "The file in vars/ over which this one is merged.", example="demo", maximum=64),
+        "provider": Field("choice", "Where the hosts come from.", default="docker", choices=PROVIDERS),
+        "docker": Field(
+            "mapping",
+            "Hosts as containers on this machine.",
+            providers=("docker",),
+            keys={
+                "directory": Field(
+                    "path",
+                    "Folder on this machine that keeps the volumes, one folder per site.",
+                    default="/var/lib/imaging-repository",
+                ),
+                "network": Field(
+                    "mapping",
+                    "The network of the containers.",
+                    keys={
+                        "cidr": Field(
+                            "network",
+                            "Private network, at least a /24; every site on the machine needs its own.",
+                            default="172.30.77.0/24",
+                        )
+                    },
+                ),
+            },
+        ),
+        "openstack": Field(
+            "mapping",
+            "Hosts as servers of an OpenStack cloud.",
+            providers=("openstack",),
+            keys={
+                "cloud": Field("text", "Name of the cloud in clouds.yaml.", example="embassy", required=("openstack",)),
+                "image": Field("text", "Image of the servers.", example="Debian 12", required=("openstack",)),
+                "network": Field(
+                    "mapping",
+                    "The network of the servers.",
+                    keys={
+                        "cidr": Field(
+                            "network", "Private network of the site.", example="192.168.127.0/24", required=("openstack",)
+                        ),
+                        "external": Field(
+                            "text", "Network of the public addresses.", example="public", required=("openstack",)
+                        ),
+                    },
+                ),
+            },
+        ),
+        "static": Field(
+            "mapping",
+            "Servers that exist.",
+            providers=("static",),
+            keys={
+                "user": Field("text", "User of the SSH connections; needs sudo unless it is root.", default="root"),
+                "bastion": Field(
+                    "label",
+                    "Host through which the others are reached, when only it is reachable from here.",
+                    example="proxy",
+                    maximum=24,
+                ),
+                "network": Field(
+                    "mapping",
+                    "The network of the servers.",
+                    keys={
+                        "cidr": Field(
+                            "network",
+                            "Network that holds the private addresses of all servers.",
+                            example="10.0.0.0/24",
+                            required=("static",),
+                        )
+                    },
+                ),
+            },
+        ),
+        "public": Field(
+            "mapping",
+            "What visitors see.",
+            own=True,
+            keys={
+                "name": Field(
+                    "domain",
+                    "Name that visitors type.",
+                    example="images.example.org",
+                    default={"docker": "localhost"},
+                    required=PROVIDERS,
+                ),
+                "address": Field(
+                    "address",
+                    "Address behind the name. With `static` it is that of the public host if left out.",
+                    example="192.0.2.80",
+                    default={"docker": "127.0.0.1"},
+                ),
+                "https_port": Field(
+                    "integer",
+                    "Port of the gallery.",
+                    default={"docker": 8443, "": 443},
+                    unit="the port",
+                    minimum=1,
+                    maximum=65535,
+                ),
+                "http_port": Field(
+                    "integer",
+                    "Port that only redirects to https.",
+                    default={"docker": 8080, "": 80},
+                    unit="the port",
+                    minimum=1,
+                    maximum=65535,
+                ),
+                "tls": Field(
+                    "mapping",
+                    "The certificate.",
+                    keys={
+                        "mode": Field(
+                            "choice",
+                            "`selfsigned`: by an authority made for this site; `provided`: your own files.",
+                            default="selfsigned",
+                            choices=("selfsigned", "provided"),
+                        ),
+                        "certificate": Field(
+                            "path", "Certificate with its chain, PEM, for `provided`.", example="/etc/ssl/images.crt"
+                        ),
+                        "key": Field("path", "Its private key, PEM, for `provided`.", example="/etc/ssl/images.key"),
+                    },
+                ),
+            },
+        ),
+        "image_server": Field(
+            "mapping",
+            "The image server software.",
+            keys={"driver": Field("choice", "Which one.", default="orthanc", choices=("orthanc",))},
+        ),
+        "share": Field(
+            "mapping",
+            "How the replicas read the primary's pixel files.",
+            own=True,
+            keys={
+                "kind": Field(
+                    "choice",
+                    "`nfs` where the kernel of the hosts has it, `sshfs` everywhere.",
+                    default={"docker": "sshfs", "": "nfs"},
+                    choices=("nfs", "sshfs"),
+                )
+            },
+        ),
+        "manifests": Field(
+            "list",
+            "Lists of the images that `load` imports, relative to the repository. The list replaces that of the base.",
+            example=["samples/manifest.yml"],
+            default=[],
+            item=Field("path", "A manifest.", example="samples/manifest.yml"),
+        ),
+        "hosts": Field("list", "Hosts, merged by name over those of the base.", default=[], item=HOST),
+    },
+)
+
+
+def effective(base: Any, overrides: Any = None) -> dict[str, Any]:
+    """Return the whole site: overrides over base, defaults filled, hosts counted out and addressed.
+
+    Values that the schema refuses are left out: ask problems() first.
+    """
+    return _expand(_fill(SITE, _merge_sites(_sound(base), _sound(overrides))))
+
+
+def merged(base: Any, overrides: Any) -> dict[str, Any]:
+    """Return overrides over base as one unfinished site, for a base that has a base itself."""
+    return _merge_sites(_sound(base), _sound(overrides))
+
+
+# --- Reading values -----------------------------------------------------------------------------------------------
+
+
+class _Wrong(Exception):
+    """A value that the schema refuses; the text says what is wrong and what to do."""
+
+
+def _show(value: Any) -> str:
+    """Return a value as a message quotes it: short, on one line."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        text = str(value)
+        return repr(text if len(text) <= 60 else text[:57] + "...")
+    if isinstance(value, (int, float)):
+        return str(value) if abs(value) < 10**20 or value != value else "a huge number"
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    return f"a value of type {type(value).__name__}"
+
+
+def _nearest(word: str, choices: Iterable[str]) -> str | None:
+    """Return the choice that the word probably means, or None."""
+    found = difflib.get_close_matches(word.lower().replace("-", "_")[:100], list(choices), n=1, cutoff=0.7)
+    return found[0] if found else None
+
+
+def _text(field: Field, value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise _Wrong(f"{_show(value)} is not text; write {_example(field)}")
+    text = str(value)
+    if not text.strip() or not text.isprintable():
+        raise _Wrong(f"{_show(text)} is not text on one line; write {_example(field)}")
+    if "{{" in text or "{%" in text:
+        raise _Wrong(f"{_show(text)} is a template; write the value itself")
+    return text
+
+
+def _example(field: Field) -> str:
+    for value in (field.example, field.default):
+        if isinstance(value, (str, int)) and not isinstance(value, bool):
+            return f"for example {value}"
+    return "a value"
+
+
+def _integer(field: Field, value: Any) -> int:
+    """Accept whole numbers only: '800GB' and 800.5 are somebody's guess about units."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _Wrong(f"{_show(value)} is not {_integer_wanted(field)}; write {_whole(field, value)}")
+    if field.minimum is not None and value < field.minimum:
+        raise _Wrong(f"{_show(value)} is too small; write {field.minimum} or more")
+    if field.maximum is not None and value > field.maximum:
+        raise _Wrong(f"{_show(value)} is too large; write {field.maximum} or less")
+    return int(value)
+
+
+def _integer_wanted(field: Field) -> str:
+    return f"a whole number of {field.unit}" if field.unit != "the port" else "a port number"
+
+
+_SIZES_MIB = {"m": 1, "g": 1024, "t": 1024**2, "p": 1024**3}
+
+
+def _whole(field: Field, value: Any) -> str:
+    """Return the number that was probably meant, or an example."""
+    number = None
+    if isinstance(value, float) and abs(value) < 10**9:
+        number = int(value)
+    elif isinstance(value, str):
+        found = re.fullmatch(r"\s*(\d{1,9})(?:\.0*)?\s*(?:([mgtp])i?(?:b|bytes?)?)?\s*", str(value), re.IGNORECASE)
+        if found:
+            number = int(found[1])
+            if found[2] and field.unit in ("GiB", "MiB"):
+                number = number * _SIZES_MIB[found[2].lower()] // (1024 if field.unit == "GiB" else 1)
+            elif found[2]:
+                number = None
+    fits = number is not None and (field.minimum or 0) <= number <= (field.maximum or number)
+    return str(number) if fits else _example(field)
+
+
+def _boolean(_field: Field, value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = str(value).lower() if isinstance(value, (str, int)) else ""
+    meant = {"yes": "true", "on": "true", "true": "true", "1": "true"}.get(word)
+    meant = meant or {"no": "false", "off": "false", "false": "false", "0": "false"}.get(word)
+    raise _Wrong(f"{_show(value)} is not true or false; write {meant or 'true or false'}")
+
+
+def _choice(field: Field, value: Any) -> str:
+    if isinstance(value, str) and value in field.choices:
+        return str(value)
+    nearest = _nearest(value, field.choices) if isinstance(value, str) else None
+    if nearest is None and len(field.choices) > 1:
+        nearest = "one of them"
+    raise _Wrong(f"{_show(value)} is not one of {', '.join(field.choices)}; write {nearest or field.choices[0]}")
+
+
+def _label(field: Field, value: Any) -> str:
+    """Accept what a host name may hold, because it becomes part of one (RFC 1123)."""
+    if isinstance(value, str) and re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", value):
+        if field.maximum is not None and len(value) > field.maximum:
+            raise _Wrong(f"{_show(value)} has {len(value)} characters; write at most {field.maximum}")
+        return str(value)
+    better = re.sub(r"[^a-z0-9]+", "-", str(value).lower())[:100].strip("-0123456789") if isinstance(value, str) else ""
+    raise _Wrong(
+        f"{_show(value)} is no name of small letters, digits and hyphens that begins with a letter; "
+        f"write {better or _example(field)}"
+    )
+
+
+# A file system label of xfs has 12 characters.
+VOLUME_NAME_LENGTH = 12
+
+
+def _volume_name(field: Field, value: Any) -> str:
+    name = _label(field, value)
+    if len(name) > VOLUME_NAME_LENGTH:
+        raise _Wrong(f"{_show(value)} has {len(name)} characters; write at most {VOLUME_NAME_LENGTH}")
+    return name
+
+
+_DOMAIN = r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*"
+
+
+def _domain(field: Field, value: Any) -> str:
+    if isinstance(value, str) and re.fullmatch(_DOMAIN, value) and not re.fullmatch(r"[0-9.]+", value):
+        return str(value)
+    better = re.sub(r"^[a-z]+://|[/:].*$|\.$", "", value.lower().strip()) if isinstance(value, str) else ""
+    fits = re.fullmatch(_DOMAIN, better) and not re.fullmatch(r"[0-9.]+", better)
+    raise _Wrong(f"{_show(value)} is not a domain name; write {better if fits else _example(field)}")
+
+
+def _network(field: Field, value: Any) -> str:
+    try:
+        network = ipaddress.IPv4Network(value if isinstance(value, str) else "", strict=False)
+    except ValueError:
+        raise _Wrong(f"{_show(value)} is not an IPv4 network; write {_example(field)}") from None
+    if str(network) != value:
+        raise _Wrong(f"{_show(value)} is not the address of a network with its length; write {network}")
+    return str(network)
+
+
+def _address(field: Field, value: Any) -> str:
+    try:
+        return str(ipaddress.IPv4Address(value if isinstance(value, str) else ""))
+    except ValueError:
+        raise _Wrong(f"{_show(value)} is not an IPv4 address; write {_example(field)}") from None
+
+
+def _path(field: Field, value: Any) -> str:
+    return _text(field, value)
+
+
+_SYSTEM_FOLDERS = ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr")
+_SHARED_FOLDERS = ("/", "/home", "/mnt", "/opt", "/root", "/srv", "/tmp", "/var", "/var/lib", "/var/cache", "/var/log", "/var/tmp")
+
+
+def _mount(field: Field, value: Any) -> str:
+    """Accept a folder of its own: a volume mounted over a folder of the system would hide the system."""
+    text = _text(field, value)
+    if not text.startswith("/"):
+        raise _Wrong(f"{_show(text)} is not an absolute path; write {_example(field)}")
+    plain = "/" + "/".join(part for part in text.split("/") if part not in ("", "."))
+    if plain in _SHARED_FOLDERS or any((plain + "/").startswith(folder + "/") for folder in _SYSTEM_FOLDERS):
+        raise _Wrong(f"{_show(text)} would hide a folder of the system; write a folder of its own, {_example(field)}")
+    if not re.fullmatch(r"(/[A-Za-z0-9_][A-Za-z0-9._-]*)+", plain):
+        raise _Wrong(f"{_show(text)} is not a plain path of letters, digits and . _ -; write {_example(field)}")
+    if plain != text:
+        raise _Wrong(f"{_show(text)} is not the shortest form of a path; write {plain}")
+    return text
+
+
+def _device(field: Field, value: Any) -> str:
+    text = _text(field, value)
+    if re.fullmatch(r"/dev/(disk/by-[a-z]+|mapper)/[^/\s]+", text):
+        return text
+    if text.startswith("/dev/"):
+        raise _Wrong(f"{_show(text)} can be another disk after a reboot; write its link in /dev/disk/by-id")
+    raise _Wrong(f"{_show(text)} is not a device; write {_example(field)}")
+
+
+READERS: dict[str, Callable[[Field, Any], Any]] = {
+    "address": _address,
+    "boolean": _boolean,
+    "choice": _choice,
+    "device": _device,
+    "domain": _domain,
+    "integer": _integer,
+    "label": _label,
+    "mount": _mount,
+    "network": _network,
+    "path": _path,
+    "text": _text,
+    "volume_name": _volume_name,
+}
+
+
+class _Reader:
+    """Reads a file against the schema: keeps what is sound, collects what is not.
+
+    `problems` maps paths to what is wrong there, in the order of the file; `spoiled` holds the keys of refused
+    values, so that nobody concludes anything from their absence.
+    """
+
+    def __init__(self) -> None:
+        self.problems: dict[str, str] = {}
+        self.spoiled: set[str] = set()
+
+    def refuse(self, path: str, key: str, text: str) -> None:
+        self.problems.setdefault(path, text)
+        self.spoiled.add(key)
+
+    def read(self, field: Field, value: Any, path: str, key: str) -> Any:
+        """Return the sound part of a value, None for nothing."""
+        if value is None:
+            self.refuse(path, key, "is empty; write a value or remove the line")
+        elif field.kind == "mapping":
+            return self._mapping(field, value, path, key)
+        elif field.kind == "list":
+            return self._list(field, value, path, key)
+        else:
+            try:
+                return READERS[field.kind](field, value)
+            except _Wrong as wrong:
+                self.refuse(path, key, str(wrong))
+        return None
+
+    def _mapping(self, field: Field, value: Any, path: str, key: str) -> dict[str, Any] | None:
+        if not isinstance(value, Mapping):
+            self.refuse(path, key, f"{_show(value)} is not a mapping; write its keys below it: {', '.join(field.keys)}")
+            return None
+        result = {}
+        for name, inner in value.items():
+            if isinstance(name, str) and name in field.keys:
+                sound = self.read(field.keys[name], inner, f"{path}.{name}", str(name))
+                if sound is not None:
+                    result[str(name)] = sound
+            else:
+                self._unknown(field, name, path)
+        return result
+
+    def _unknown(self, field: Field, name: Any, path: str) -> None:
+        shown = name if isinstance(name, str) and re.fullmatch(r"[\w-]{1,60}", name) else _show(name)
+        nearest = _nearest(name, field.keys) if isinstance(name, str) else None
+        homes = [home for home in _PATHS.get(name, ()) if home != path] if isinstance(name, str) else []
+        if nearest:
+            remedy = f"did you mean {nearest}?"
+        elif len(homes) == 1:
+            remedy = f"it belongs to {homes[0]}"
+        else:
+            remedy = f"remove it, or write one of {', '.join(field.keys)}"
+        self.refuse(f"{path}.{shown}", str(nearest), f"unknown key; {remedy}")
+
+    def _list(self, field: Field, value: Any, path: str, key: str) -> list[Any] | None:
+        if not isinstance(value, (list, tuple)):
+            start = "- name: ..." if field.named else f"[{value}]" if isinstance(value, str) else "[...]"
+            self.refuse(path, key, f"{_show(value)} is not a list; write {start[:60]}")
+            return None
+        result: list[Any] = []
+        places: dict[str, str] = {}
+        for index, inner in enumerate(value):
+            place = f"{path}[{index}]"
+            if field.named:
+                self._entry(field.item, inner, place, key, places, result)
+                continue
+            sound = self.read(field.item, inner, place, key)
+            if sound in result:
+                self.refuse(place, key, f"{_show(sound)} stands twice; remove one")
+            elif sound is not None:
+                result.append(sound)
+        return result
+
+    def _entry(
+        self, field: Field, value: Any, place: str, key: str, places: dict[str, str], result: list[Any]
+    ) -> None:
+        """Read one entry of a list that is merged by name; without a name it cannot be merged."""
+        name = value.get("name") if isinstance(value, Mapping) else None
+        path = f"{place} ({name})" if isinstance(name, str) and re.fullmatch(r"[\w.-]{1,60}", name) else place
+        sound = self.read(field, value, path, key)
+        if sound is None:
+            return
+        if "name" not in sound:
+            self.refuse(f"{path}.name", key, f"is missing; write {_example(field.keys['name'])}")
+        elif sound["name"] in places:
+            self.refuse(
+                f"{path}.name",
+                key,
+                f"{_show(sound['name'])} is also the name of {places[sound['name']]}; write another name",
+            )
+        else:
+            places[sound["name"]] = place
+            result.append(sound)
+
+
+def _paths(field: Field, path: str) -> Iterator[tuple[str, str]]:
+    """Yield each key of the schema with the path of the mapping that holds it."""
+    for name, inner in field.keys.items():
+        yield name, path
+        yield from _paths(inner, f"{path}.{name}")
+    if field.item is not None:
+        yield from _paths(field.item, f"{path}[]")
+
+
+_PATHS: dict[str, list[str]] = {}
+for _name, _path_of_name in _paths(SITE, "site"):
+    _PATHS.setdefault(_name, []).append(_path_of_name)
+
+
+# --- Merging ------------------------------------------------------------------------------------------------------
+
+
+def _sound(site: Any) -> dict[str, Any]:
+    return _Reader().read(SITE, {} if site is None else site, "site", "site") or {}
+
+
+def _merge_sites(base: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    provider = base.get("provider", SITE.keys["provider"].default)
+    if overrides.get("provider", provider) != provider:
+        base = _lendable(SITE, base)
+    return _merge(SITE, base, overrides)
+
+
+def _lendable(field: Field, value: Any) -> Any:
+    """Return what a base lends to a site of another provider."""
+    if field.kind == "mapping":
+        return {key: _lendable(field.keys[key], inner) for key, inner in value.items() if not field.keys[key].own}
+    if field.kind == "list":
+        return [_lendable(field.item, inner) for inner in value]
+    return value
+
+
+def _merge(field: Field, below: Any, above: Any) -> Any:
+    if below is None or above is None:
+        return above if below is None else below
+    if field.kind == "mapping":
+        keys = [key for key in field.keys if key in below or key in above]
+        return {key: _merge(field.keys[key], below.get(key), above.get(key)) for key in keys}
+    if field.named:
+        entries = {entry["name"]: entry for entry in below}
+        for entry in above:
+            entries[entry["name"]] = _merge(field.item, entries.get(entry["name"]), entry)
+        return list(entries.values())
+    return above
+
+
+def _fill(field: Field, value: Any, provider: str | None = None) -> Any:
+    """Return the value with defaults, without the keys of other providers."""
+    if field.kind == "mapping":
+        value = value or {}
+        provider = provider or value.get("provider", field.keys["provider"].default)
+        filled = {
+            key: _fill(inner, value.get(key), provider) for key, inner in field.keys.items() if provider in inner.providers
+        }
+        return {key: inner for key, inner in filled.items() if inner is not None}
+    if field.kind == "list":
+        return [_fill(field.item, inner, provider) for inner in (field.default or [] if value is None else value)]
+    return field.default_for(provider) if value is None else value
+
+
+# Each entry of hosts owns this many addresses, so that none moves when another entry grows.
+ADDRESSES_PER_ENTRY = 16
+ENTRIES = 15
+
+
+def _expand(site: dict[str, Any]) -> dict[str, Any]:
+    """Count out the hosts of a filled site, give them their addresses and drop what is absent."""
+    hosts = []
+    for position, entry in enumerate(site["hosts"]):
+        if entry.get("absent"):
+            continue
+        for replica in range(entry.get("count", 1)):
+            host = {key: value for key, value in entry.items() if key not in ("count", "absent")}
+            if "count" in entry:
+                host["name"] = f"{entry['name']}{replica + 1}"
+            if site["provider"] == "docker":
+                address = _docker_address(site["docker"]["network"]["cidr"], position, replica)
+                if address:
+                    host.setdefault("address", address)
+            host["volumes"] = [
+                {key: value for key, value in volume.items() if key != "absent"}
+                for volume in entry["volumes"]
+                if not volume.get("absent")
+            ]
+            hosts.append(host)
+    result = {key: value for key, value in site.items() if key not in ("base", "hosts")}
+    public = [host["address"] for host in hosts if host["public"] and "address" in host]
+    if site["provider"] == "static" and public:
+        result["public"] = {**site["public"], "address": site["public"].get("address", public[0])}
+    return {**result, "hosts": hosts}
+
+
+def _docker_address(cidr: str, position: int, replica: int) -> str | None:
+    """Return the address of a container, or None where the network or the entry is too small."""
+    network = ipaddress.IPv4Network(cidr)
+    offset = ADDRESSES_PER_ENTRY * (position + 1) + replica
+    if replica >= ADDRESSES_PER_ENTRY or position >= ENTRIES or offset >= network.num_addresses - 1:
+        return None
+    return str(network.network_address + offset)
+
+
+def url(site: Mapping[str, Any]) -> str:
+    """Return the address of the gallery, without a slash at its end."""
+    public = site.get("public", {})
+    port = public.get("https_port", 443)
+    return f"https://{public.get('name', 'localhost')}" + ("" if port == 443 else f":{port}")
