@@ -1,0 +1,179 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
+"""What a site needs of a Docker engine, what is there, and the plan between the two.
+
+Pure functions: the module docker_site lists and writes, this file decides.
+
+A plan is a list of steps ``{"kind", "name", "action", "detail"}``. Kinds are
+``network``, ``packages``, ``volume`` and ``host``; actions are
+
+=========  ==================================================================
+keep       exists as the site file says
+create     does not exist yet
+change     exists and is adapted in place, without any loss
+refuse     exists, and adapting it would destroy something: the user decides
+unknown    carries the site's label, but the site file does not name it
+remove     only in the plan of a removal
+=========  ==================================================================
+"""
+from __future__ import annotations
+
+import ipaddress
+import json
+
+SITE_LABEL = "imaging_repository_site"
+SPECIFICATION_LABEL = "imaging_repository_specification"
+PACKAGES_NAME = "imaging-repository-packages"
+PACKAGES_PORT = 3142
+DEVICE_PREFIX = "/dev/disk/by-id/imaging-repository-"
+
+# Loop devices work in whole sectors; a GiB is a whole number of them.
+GIB = 1024 ** 3
+MIB = 1024 ** 2
+
+
+def packages_address(cidr: str) -> str:
+    """Address of the package cache in the network of a site: the first after the gateway."""
+    return str(ipaddress.ip_network(cidr)[2])
+
+
+def wanted(site: dict, replace: list[str] | None = None) -> dict:
+    """What the effective site needs.
+
+    Returns ``{"name", "cidr", "replace", "volumes": [{"name", "host", "volume", "bytes", "file", "link"}],
+    "hosts": [{"name", "memory_bytes", "specification"}]}``, where the specification is what cannot be changed
+    in a container that exists: address, devices, ports.
+    """
+    name, directory = site["name"], f"{site['docker']['directory']}/{site['name']}"
+    volumes, hosts = [], []
+    for host in site["hosts"]:
+        full_name, devices = f"{name}-{host['name']}", {}
+        for volume in host.get("volumes") or []:
+            label = f"{host['name']}-{volume['name']}"
+            link = f"{directory}/devices/{label}"
+            devices[DEVICE_PREFIX + volume["name"]] = link
+            volumes.append({"name": label, "host": full_name, "volume": volume["name"], "bytes": volume["gib"] * GIB,
+                            "file": f"{directory}/volumes/{label}.img", "link": link})
+        ports = {}
+        if host.get("public"):
+            ports = {"443": site["public"]["https_port"], "80": site["public"]["http_port"]}
+        hosts.append({"name": full_name, "memory_bytes": host["memory_mib"] * MIB,
+                      "specification": {"address": host["address"], "devices": devices, "ports": ports}})
+    return {"name": name, "cidr": site["docker"]["network"]["cidr"], "volumes": volumes, "hosts": hosts,
+            "replace": [f"{name}-{short}" for short in replace or []]}
+
+
+def _step(kind: str, name: str, action: str, detail: str = "") -> dict:
+    return {"kind": kind, "name": name, "action": action, "detail": detail}
+
+
+def _size(count: int) -> str:
+    return f"{count / GIB:g} GiB"
+
+
+def _plan_network(want: dict, found: dict) -> dict:
+    network = found["network"]
+    if network is None:
+        return _step("network", want["name"], "create", want["cidr"])
+    if network["site"] != want["name"]:
+        return _step("network", want["name"], "refuse",
+                     "a Docker network of this name exists that this site did not make; "
+                     "choose another site.name, or remove it with: docker network rm " + want["name"])
+    if network["cidr"] != want["cidr"]:
+        return _step("network", want["name"], "refuse",
+                     f"exists as {network['cidr']}, the site file says {want['cidr']}; "
+                     "set site.docker.network.cidr back, or destroy the site (its volumes stay) and deploy it again")
+    return _step("network", want["name"], "keep", want["cidr"])
+
+
+def _plan_volume(volume: dict, found: dict) -> dict:
+    actual = found["volumes"].get(volume["file"])
+    if actual is None:
+        return _step("volume", volume["name"], "create", _size(volume["bytes"]))
+    if actual["bytes"] > volume["bytes"]:
+        return _step("volume", volume["name"], "refuse",
+                     f"has {_size(actual['bytes'])}, the site file says {_size(volume['bytes'])}; volumes are never "
+                     "made smaller: set gib back, or move the data to a new volume")
+    if actual["bytes"] < volume["bytes"]:
+        return _step("volume", volume["name"], "change", f"{_size(actual['bytes'])} -> {_size(volume['bytes'])}")
+    if actual["loop"] is None:
+        return _step("volume", volume["name"], "change", "attach again")
+    return _step("volume", volume["name"], "keep", _size(volume["bytes"]))
+
+
+def _difference(old: dict, new: dict) -> str:
+    return ", ".join(f"{key}: {old.get(key)} -> {new.get(key)}" for key in sorted(new) if old.get(key) != new.get(key))
+
+
+def _plan_host(host: dict, want: dict, found: dict) -> dict:
+    actual, name = found["hosts"].get(host["name"]), host["name"]
+    memory = f"{host['memory_bytes'] // MIB} MiB"
+    if actual is None:
+        return _step("host", name, "create", f"{host['specification']['address']}, {memory}")
+    if actual["site"] != want["name"]:
+        return _step("host", name, "refuse", "a container of this name exists that this site did not make; "
+                     "choose another site.name, or remove it yourself")
+    if name in want["replace"]:
+        return _step("host", name, "change", "replace, as asked; its volumes stay")
+    difference = _difference(actual["specification"], host["specification"])
+    if difference:
+        short = name[len(want["name"]) + 1:]
+        return _step("host", name, "refuse", f"exists with other settings ({difference}); what is not on its volumes "
+                     f"would be lost: replace it by name with -e replace_hosts={short}")
+    changes = []
+    if actual["memory_bytes"] != host["memory_bytes"]:
+        changes.append(f"memory {actual['memory_bytes'] // MIB} -> {memory}")
+    if not actual["running"]:
+        changes.append("start")
+    return _step("host", name, "change" if changes else "keep", ", ".join(changes) or memory)
+
+
+def plan(want: dict, found: dict) -> list[dict]:
+    """The steps that lead from what was found to what is wanted; see the table above. Never a removal.
+
+    ``found`` is ``{"network": {"site", "cidr"} | None, "packages": bool,
+    "volumes": {file: {"bytes", "loop"}}, "hosts": {name: {"site", "running", "memory_bytes", "specification"}}}``.
+    """
+    steps = [_plan_network(want, found),
+             _step("packages", PACKAGES_NAME, "keep" if found["packages"] else "create",
+                   "package cache of all sites on this machine")]
+    steps += [_plan_volume(volume, found) for volume in want["volumes"]]
+    steps += [_plan_host(host, want, found) for host in want["hosts"]]
+    named = {host["name"] for host in want["hosts"]}
+    steps += [_step("host", name, "unknown", "belongs to this site, but the site file does not name it; left alone")
+              for name, actual in sorted(found["hosts"].items())
+              if name not in named and actual["site"] == want["name"]]
+    files = {volume["file"] for volume in want["volumes"]}
+    steps += [_step("volume", file, "unknown", "the site file does not name it; left alone")
+              for file in sorted(found["volumes"]) if file not in files]
+    return steps
+
+
+def removal(want: dict, found: dict, destroy_volumes: bool) -> list[dict]:
+    """The steps that remove a site: all that carries its label, and its volumes only when asked to."""
+    steps = [_step("host", name, "remove") for name, actual in sorted(found["hosts"].items())
+             if actual["site"] == want["name"]]
+    if found["network"] and found["network"]["site"] == want["name"]:
+        steps.append(_step("network", want["name"], "remove"))
+    for file, actual in sorted(found["volumes"].items()):
+        if destroy_volumes:
+            steps.append(_step("volume", file, "remove", _size(actual["bytes"]) + ", with all data on it"))
+        else:
+            steps.append(_step("volume", file, "change" if actual["loop"] else "keep",
+                               "data stays; remove it as well with -e destroy_volumes=true"))
+    return steps
+
+
+def table(steps: list[dict]) -> str:
+    """The plan for people, one aligned line per step, for --diff and for destroy.yml."""
+    if not steps:
+        return "nothing\n"
+    widths = [max(len(step[key]) for step in steps) for key in ("action", "kind", "name")]
+    return "".join(
+        f"{step['action']:{widths[0]}}  {step['kind']:{widths[1]}}  {step['name']:{widths[2]}}  {step['detail']}".rstrip()
+        + "\n" for step in steps)
+
+
+def specification_label(specification: dict) -> str:
+    """The specification as a label of the container, from which the next run reads it."""
+    return json.dumps(specification, sort_keys=True)
