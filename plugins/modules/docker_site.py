@@ -211,7 +211,8 @@ def make_packages(client, want: dict, image: str, directory: Path) -> None:
     except NotFound:
         container = client.containers.create(
             image, ["/usr/sbin/apt-cacher-ng", "-c", "/etc/apt-cacher-ng", "ForeGround=1", "CacheDir=/packages",
-                    f"Port:{docker_site.PACKAGES_PORT}", "PidFile=/tmp/apt-cacher-ng.pid", "LogDir=/tmp"],
+                    "LogDir=/tmp", "PidFile=/tmp/apt-cacher-ng.pid", "SocketPath=/tmp/apt-cacher-ng.socket",
+                    f"Port:{docker_site.PACKAGES_PORT}"],
             name=docker_site.PACKAGES_NAME, hostname=docker_site.PACKAGES_NAME, detach=True, user="apt-cacher-ng",
             volumes={str(store): {"bind": "/packages", "mode": "rw"}})
     container.start()
