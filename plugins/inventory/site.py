@@ -12,6 +12,7 @@ description:
     offers the hosts in their groups, before any of them exists.
   - Never fails on a wrong site file. It then offers only C(localhost) with C(site_problems), and the role C(site),
     first in every verb, reports them.
+  - The other variables of the bases and of O(site_file) become variables of all hosts.
 author: The imaging.repository authors (@imaging-repository)
 options:
   plugin:
@@ -20,29 +21,36 @@ options:
     required: true
     choices: [imaging.repository.site]
   site_file:
-    description:
-      - A site file that holds when the extra variables have no C(site), relative to the inventory file.
-      - Its other variables become variables of all hosts.
+    description: A site file that holds when the extra variables have no C(site), relative to the inventory file.
     type: str
 """
 
 EXAMPLES = r"""
-# inventory/site.yml: ansible-playbook -e @vars/<site>.yml playbooks/site.yml
+# inventory/site.yml, for: ansible-playbook -e @vars/<site>.yml playbooks/site.yml
 plugin: imaging.repository.site
 """
 
+import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import yaml
 from ansible.errors import AnsibleError
 from ansible.plugins.inventory import BaseInventoryPlugin
 from ansible.template import trust_as_template
 from ansible.utils.vars import load_extra_vars
 from ansible_collections.imaging.repository.plugins.module_utils import site as schema
 
+# libyaml's reader is ten times as fast; PyYAML may be built without it.
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 REPOSITORY = Path(__file__).resolve().parents[2]
+DEMO = "demo"
 DEVICE_LINK = "/dev/disk/by-id/imaging-repository-{}"
+NO_SITE = "site: no site file given; pass -e @vars/<site>.yml"
+# Its hosts have no addresses: nothing asks the cloud for them.
+NO_OPENSTACK = "site.provider: openstack cannot be deployed yet; write docker or static"
 
 
 class InventoryModule(BaseInventoryPlugin):
@@ -58,62 +66,116 @@ class InventoryModule(BaseInventoryPlugin):
         """Fill the inventory from the site file."""
         super().parse(inventory, loader, path, cache)
         self._read_config_data(path)
-        extra = load_extra_vars(loader)
-        base = self._read(REPOSITORY / "vars" / "demo.yml")
-        given = extra
-        if "site" not in extra and self.get_option("site_file"):
-            given = self._read((Path(path).parent / self.get_option("site_file")).resolve())
-            for name, value in given.items():
-                if name != "site":
-                    inventory.set_variable("all", name, value)
-        problems = []
-        if "site" not in given:
-            problems = ["site: no site file given; pass -e @vars/<site>.yml"]
-        site = schema.effective(base.get("site"), given.get("site"))
-        self._groups()
-        self._localhost()
-        for name, value in {
-            "effective_site": site,
-            "site_network_cidr": site[site["provider"]]["network"].get("cidr"),
-            "site_url": schema.url(site),
-            "site_state_directory": str(REPOSITORY / "state" / site["name"]),
-            "site_problems": problems,
-        }.items():
-            inventory.set_variable("all", name, trusted(value))
-        for host in [] if problems else site["hosts"]:
-            self._host(site, host)
+        self.problems: list[str] = []
+        self._offer_groups()
+        content = self._given(path)
+        if "site" in content:
+            # An empty `site:` is a mapping without keys: the message then names the first key to write.
+            overrides = {} if content["site"] is None else content["site"]
+            base = self._base(overrides)
+            self.problems += schema.problems(base, overrides)
+            self._offer_variables(content)
+            site = schema.effective(base, overrides)
+            self.problems += missing_files(site)
+            if not self.problems:
+                self._offer_hosts(site)
+        elif not self.problems:
+            self.problems = [NO_SITE]
+        inventory.set_variable("all", "site_problems", trusted(self.problems))
 
-    def _read(self, path: Path) -> dict[str, Any]:
-        content = self.loader.load_from_file(str(path), trusted_as_template=True)
-        return content if isinstance(content, dict) else {}
+    def _given(self, path: str) -> dict[str, Any]:
+        """Return the content of the site file: the extra variables, or else the file of the option."""
+        try:
+            extra = load_extra_vars(self.loader)
+        except AnsibleError as error:
+            # Ansible itself stops at this error right after, and shows the line.
+            self.problems.append(f"-e: {first_line(error)}; correct the file")
+            return {}
+        self._check_variables(extra)
+        option = self.get_option("site_file")
+        if "site" in extra or not option:
+            return extra
+        content = self._read((Path(path).parent / option).resolve(), option)
+        self._check_variables(content)
+        return content
 
-    def _groups(self) -> None:
+    def _base(self, site: Any) -> Any:
+        """Return what a site is merged over: its base over the base of that, and so on down to the demo."""
+        layers: list[dict[str, Any]] = []
+        names: list[str] = []
+        name = base_name(site)
+        while name not in names:
+            names.append(name)
+            file = REPOSITORY / "vars" / f"{name}.yml"
+            if not file.is_file():
+                self.problems.append(f"site.base: there is no vars/{name}.yml; {schema.one_of(name, site_files())}")
+                name = DEMO
+                continue
+            layers.append(self._read(file, f"vars/{name}.yml"))
+            if name == DEMO:
+                break
+            name = base_name(layers[-1].get("site"))
+        else:
+            self.problems.append(f"site.base: {' -> '.join([*names, name])} is a circle; let one be based on {DEMO}")
+        base: Any = None
+        for name, layer in reversed(list(zip(names, layers))):
+            if layer.get("site") != site:
+                self.problems += [f"vars/{name}.yml {line}" for line in schema.file_problems(layer.get("site"))]
+                self._offer_variables(layer)
+            base = schema.merged(base, layer.get("site"))
+        return base
+
+    def _read(self, file: Path, shown: str) -> dict[str, Any]:
+        try:
+            content = self.loader.load_from_file(str(file), trusted_as_template=True)
+        except AnsibleError as error:
+            self.problems.append(f"{shown}: {first_line(error)}; correct the file")
+            return {}
+        if isinstance(content, dict):
+            return content
+        self.problems.append(f"{shown}: is no mapping of variables; begin it with site:")
+        return {}
+
+    def _check_variables(self, content: dict[str, Any]) -> None:
+        if set(content) - {"site"}:
+            self.problems += schema.variable_problems(content, role_variables())
+
+    def _offer_variables(self, content: dict[str, Any]) -> None:
+        for name, value in content.items():
+            if name != "site" and isinstance(name, str) and name.isidentifier():
+                self.inventory.set_variable("all", name, value)
+
+    def _offer_groups(self) -> None:
         self.inventory.add_group("site")
         for name, group in schema.GROUPS.items():
             self.inventory.add_group(name)
             self.inventory.add_child(group.parent, name)
-
-    def _localhost(self) -> None:
         self.inventory.add_host("localhost")
         self.inventory.set_variable("localhost", "ansible_connection", trusted("local"))
         self.inventory.set_variable("localhost", "ansible_python_interpreter", trusted(sys.executable))
 
-    def _host(self, site: dict[str, Any], host: dict[str, Any]) -> None:
-        full_name = f"{site['name']}-{host['name']}"
-        self.inventory.add_host(full_name, group="site")
-        for group in host["groups"]:
-            self.inventory.add_child(group, full_name)
-        for name, value in host_variables(site, host).items():
-            self.inventory.set_variable(full_name, name, trusted(value))
+    def _offer_hosts(self, site: dict[str, Any]) -> None:
+        if site["provider"] == "openstack":
+            self.problems.append(NO_OPENSTACK)
+        for name, value in site_variables(site).items():
+            self.inventory.set_variable("all", name, trusted(value))
+        for host in site["hosts"]:
+            full_name = f"{site['name']}-{host['name']}"
+            self.inventory.add_host(full_name, group="site")
+            for group in host["groups"]:
+                self.inventory.add_child(group, full_name)
+            for name, value in host_variables(site, host).items():
+                self.inventory.set_variable(full_name, name, trusted(value))
 
 
-def trusted(value: Any) -> Any:
-    """Mark texts as Ansible marks its own files'. The schema refuses templates, so none can hide in them."""
-    if isinstance(value, dict):
-        return {key: trusted(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [trusted(inner) for inner in value]
-    return trust_as_template(value) if isinstance(value, str) else value
+def site_variables(site: dict[str, Any]) -> dict[str, Any]:
+    """Return the variables that all hosts of an effective site share."""
+    return {
+        "effective_site": site,
+        "site_network_cidr": site[site["provider"]]["network"]["cidr"],
+        "site_url": schema.url(site),
+        "site_state_directory": str(REPOSITORY / "state" / site["name"]),
+    }
 
 
 def host_variables(site: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
@@ -123,15 +185,66 @@ def host_variables(site: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]
         variables |= {
             "ansible_connection": "community.docker.docker",
             "ansible_host": f"{site['name']}-{host['name']}",
+            # Already root: become costs no sudo.
             "ansible_user": "root",
-            "host_address": host.get("address"),
+            "host_address": host["address"],
             "host_memory_mib": host["memory_mib"],
             "host_volumes": [{**volume, "device": DEVICE_LINK.format(volume["name"])} for volume in host["volumes"]],
         }
-    if site["provider"] == "static":
+    elif site["provider"] == "static":
         variables |= {
             "ansible_host": host["address"],
             "ansible_user": site["static"]["user"],
             "host_address": host.get("private_address", host["address"]),
         }
+        bastion = site["static"].get("bastion", host["name"])
+        if host["name"] != bastion:
+            jump = next(other["address"] for other in site["hosts"] if other["name"] == bastion)
+            variables["ansible_ssh_common_args"] = f"-o ProxyJump={site['static']['user']}@{jump}"
     return variables
+
+
+def missing_files(site: dict[str, Any]) -> list[str]:
+    """Return one line for each file that a site names and this machine does not have."""
+    tls = site["public"]["tls"]
+    files = {f"site.manifests[{index}]": file for index, file in enumerate(site["manifests"])}
+    files |= {f"site.public.tls.{key}": tls[key] for key in ("certificate", "key") if key in tls}
+    return [
+        f"{path}: '{file}' does not exist; write a path from {REPOSITORY} or an absolute one"
+        for path, file in files.items()
+        if not (REPOSITORY / file).exists()
+    ]
+
+
+def base_name(site: Any) -> str:
+    """Return the name of the file below a site; a name that the schema refuses counts as none."""
+    name = site.get("base") if isinstance(site, dict) else None
+    return name if isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9-]{0,63}", name) else DEMO
+
+
+def site_files() -> list[str]:
+    """Return the names of the site files in the repository."""
+    return sorted(file.stem for file in (REPOSITORY / "vars").glob("*.yml"))
+
+
+def role_variables() -> Iterable[str]:
+    """Yield the variables of all roles, from their argument specifications."""
+    for file in sorted(REPOSITORY.glob("roles/*/meta/argument_specs.yml")):
+        with file.open(encoding="utf-8") as stream:
+            specification = yaml.load(stream, Loader=Loader) or {}
+        for entry_point in specification.get("argument_specs", {}).values():
+            yield from entry_point.get("options", {})
+
+
+def first_line(error: AnsibleError) -> str:
+    """Return what an error of Ansible says, without the excerpt of the file."""
+    return str(error.message).splitlines()[0].rstrip(".")
+
+
+def trusted(value: Any) -> Any:
+    """Mark texts as Ansible marks those of its own files. The schema refuses templates, so none can hide in them."""
+    if isinstance(value, dict):
+        return {key: trusted(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [trusted(inner) for inner in value]
+    return trust_as_template(value) if isinstance(value, str) else value

@@ -87,7 +87,10 @@ VOLUME = Field(
     "mapping",
     "A volume: block storage that outlives its host.",
     keys={
-        "name": Field("volume_name", "Name of the volume, unique on its host.", example="data", required=PROVIDERS),
+        # An xfs label has at most 12 characters.
+        "name": Field(
+            "label", "Name of the volume, unique on its host.", example="data", required=PROVIDERS, maximum=12
+        ),
         "gib": Field(
             "integer",
             "Size. Enlarge it to grow the file system at the next run; it never shrinks. "
@@ -155,7 +158,12 @@ HOST = Field(
             maximum=4194304,
         ),
         "flavor": Field(
-            "text", "Flavor of the server.", example="m1.large", required=("openstack",), providers=("openstack",), own=True
+            "text",
+            "Flavor of the server.",
+            example="m1.large",
+            required=("openstack",),
+            providers=("openstack",),
+            own=True,
         ),
         "address": Field(
             "address",
@@ -183,7 +191,11 @@ SITE = Field(
     "One deployment of the image repository.",
     keys={
         "name": Field(
-            "label", "Name of the site: host names are `<site>-<host>`.", example="idr127", required=PROVIDERS, maximum=32
+            "label",
+            "Name of the site: host names are `<site>-<host>`.",
+            example="idr127",
+            required=PROVIDERS,
+            maximum=32,
         ),
         "base": Field("label", "The file in vars/ over which this one is merged.", example="demo", maximum=64),
         "provider": Field("choice", "Where the hosts come from.", default="docker", choices=PROVIDERS),
@@ -222,7 +234,10 @@ SITE = Field(
                     "The network of the servers.",
                     keys={
                         "cidr": Field(
-                            "network", "Private network of the site.", example="192.168.127.0/24", required=("openstack",)
+                            "network",
+                            "Private network of the site.",
+                            example="192.168.127.0/24",
+                            required=("openstack",),
                         ),
                         "external": Field(
                             "text", "Network of the public addresses.", example="public", required=("openstack",)
@@ -352,6 +367,61 @@ def merged(base: Any, overrides: Any) -> dict[str, Any]:
     return _merge_sites(_sound(base), _sound(overrides))
 
 
+def file_problems(site: Any) -> list[str]:
+    """Return what is wrong with the values of one file, whatever it is merged with."""
+    reader = _Reader()
+    reader.read(SITE, site, "site", "site")
+    return reader.lines()
+
+
+def problems(base: Any, overrides: Any) -> list[str]:
+    """Return all that is wrong with overrides and with the site that they make over base.
+
+    Each line is `path: what is wrong; what to do`. The paths are those of overrides; what only the base has is
+    named by its name instead of its position.
+    """
+    reader = _Reader()
+    sound = reader.read(SITE, overrides, "site", "site")
+    if sound is None:
+        return reader.lines()
+    if "name" not in sound and "site.name" not in reader.misspelt:
+        reader.refuse("site.name", "name", "is missing; write the name of this site, for example idr127")
+    lent = _sound(base)
+    site = _fill(SITE, _merge_sites(lent, sound))
+    if "provider" not in reader.spoiled:
+        _find_missing(SITE, site, site["provider"], "site", reader, lent)
+    for check, keys in CHECKS:
+        if not reader.spoiled.intersection(keys):
+            check(site, reader)
+    _check_absent(sound, lent, "site", "hosts", reader)
+    return reader.lines()
+
+
+# What the verbs themselves take on the command line.
+VERB_VARIABLES = ("confirm", "destroy_volumes", "manifest", "back")
+FREE_PREFIXES = ("vault_", "ansible_")
+
+
+def variable_problems(names: Iterable[Any], known: Iterable[str]) -> list[str]:
+    """Return one line for each top-level variable that nothing reads: it would be ignored in silence.
+
+    `known` are the variables of the roles.
+    """
+    expected = {"site", *VERB_VARIABLES, *known}
+    result = []
+    for name in names:
+        if isinstance(name, str) and (name in expected or name.startswith(FREE_PREFIXES)):
+            continue
+        shown = name if isinstance(name, str) and re.fullmatch(r"[\w-]{1,60}", name) else _show(name)
+        nearest = _nearest(name, sorted(expected)) if isinstance(name, str) else None
+        if isinstance(name, str) and name in SITE.keys:
+            remedy = f"write it below site, as site.{name}"
+        else:
+            remedy = f"did you mean {nearest}?" if nearest else "remove it; roles/*/README.md list what there is"
+        result.append(f"{shown}: unknown variable; {remedy}")
+    return result
+
+
 # --- Reading values -----------------------------------------------------------------------------------------------
 
 
@@ -381,8 +451,16 @@ def _nearest(word: str, choices: Iterable[str]) -> str | None:
     return found[0] if found else None
 
 
+def one_of(word: str, choices: Iterable[str]) -> str:
+    """Return the remedy for a name that does not exist."""
+    nearest = _nearest(word, choices)
+    return f"did you mean {nearest}?" if nearest else f"write one of {', '.join(choices)}"
+
+
 def _text(field: Field, value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        raise _Wrong(f"{_show(value)} is a number; write it in quotes: '{_show(value)}'")
+    if not isinstance(value, str):
         raise _Wrong(f"{_show(value)} is not text; write {_example(field)}")
     text = str(value)
     if not text.strip() or not text.isprintable():
@@ -393,10 +471,12 @@ def _text(field: Field, value: Any) -> str:
 
 
 def _example(field: Field) -> str:
-    for value in (field.example, field.default):
+    for value in (field.example, field.default, *field.choices):
+        if isinstance(value, list) and value:
+            return f"for example [{', '.join(map(str, value))}]"
         if isinstance(value, (str, int)) and not isinstance(value, bool):
             return f"for example {value}"
-    return "a value"
+    return f"for example {field.minimum}" if field.minimum else "a value"
 
 
 def _integer(field: Field, value: Any) -> int:
@@ -430,26 +510,26 @@ def _whole(field: Field, value: Any) -> str:
                 number = number * _SIZES_MIB[found[2].lower()] // (1024 if field.unit == "GiB" else 1)
             elif found[2]:
                 number = None
-    fits = number is not None and (field.minimum or 0) <= number <= (field.maximum or number)
-    return str(number) if fits else _example(field)
+    if number is None or number < (field.minimum or 0) or number > (field.maximum or number):
+        return _example(field)
+    return str(number)
 
 
 def _boolean(_field: Field, value: Any) -> bool:
     if isinstance(value, bool):
         return value
-    word = str(value).lower() if isinstance(value, (str, int)) else ""
-    meant = {"yes": "true", "on": "true", "true": "true", "1": "true"}.get(word)
-    meant = meant or {"no": "false", "off": "false", "false": "false", "0": "false"}.get(word)
-    raise _Wrong(f"{_show(value)} is not true or false; write {meant or 'true or false'}")
+    word = _show(value).strip("'").lower()
+    meant = "true" if word in ("yes", "on", "true", "1") else "false" if word in ("no", "off", "false", "0") else "one"
+    raise _Wrong(f"{_show(value)} is not true or false; write {meant}")
 
 
 def _choice(field: Field, value: Any) -> str:
     if isinstance(value, str) and value in field.choices:
         return str(value)
+    if len(field.choices) == 1:
+        raise _Wrong(f"{_show(value)} is not known; write {field.choices[0]}")
     nearest = _nearest(value, field.choices) if isinstance(value, str) else None
-    if nearest is None and len(field.choices) > 1:
-        nearest = "one of them"
-    raise _Wrong(f"{_show(value)} is not one of {', '.join(field.choices)}; write {nearest or field.choices[0]}")
+    raise _Wrong(f"{_show(value)} is not one of {', '.join(field.choices)}; write {nearest or 'one of them'}")
 
 
 def _label(field: Field, value: Any) -> str:
@@ -458,22 +538,12 @@ def _label(field: Field, value: Any) -> str:
         if field.maximum is not None and len(value) > field.maximum:
             raise _Wrong(f"{_show(value)} has {len(value)} characters; write at most {field.maximum}")
         return str(value)
-    better = re.sub(r"[^a-z0-9]+", "-", str(value).lower())[:100].strip("-0123456789") if isinstance(value, str) else ""
+    better = re.sub(r"[^a-z0-9]+", "-", value.lower()).lstrip("-0123456789") if isinstance(value, str) else ""
+    better = better[: field.maximum].rstrip("-")
     raise _Wrong(
         f"{_show(value)} is no name of small letters, digits and hyphens that begins with a letter; "
         f"write {better or _example(field)}"
     )
-
-
-# A file system label of xfs has 12 characters.
-VOLUME_NAME_LENGTH = 12
-
-
-def _volume_name(field: Field, value: Any) -> str:
-    name = _label(field, value)
-    if len(name) > VOLUME_NAME_LENGTH:
-        raise _Wrong(f"{_show(value)} has {len(name)} characters; write at most {VOLUME_NAME_LENGTH}")
-    return name
 
 
 _DOMAIN = r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*"
@@ -492,6 +562,8 @@ def _network(field: Field, value: Any) -> str:
         network = ipaddress.IPv4Network(value if isinstance(value, str) else "", strict=False)
     except ValueError:
         raise _Wrong(f"{_show(value)} is not an IPv4 network; write {_example(field)}") from None
+    if "/" not in value:
+        network = network.supernet(new_prefix=24)
     if str(network) != value:
         raise _Wrong(f"{_show(value)} is not the address of a network with its length; write {network}")
     return str(network)
@@ -509,7 +581,7 @@ def _path(field: Field, value: Any) -> str:
 
 
 _SYSTEM_FOLDERS = ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr")
-_SHARED_FOLDERS = ("/", "/home", "/mnt", "/opt", "/root", "/srv", "/tmp", "/var", "/var/lib", "/var/cache", "/var/log", "/var/tmp")
+_SHARED_FOLDERS = ("/", "/home", "/mnt", "/opt", "/root", "/srv", "/tmp", "/var", "/var/cache", "/var/lib", "/var/log")
 
 
 def _mount(field: Field, value: Any) -> str:
@@ -548,24 +620,42 @@ READERS: dict[str, Callable[[Field, Any], Any]] = {
     "network": _network,
     "path": _path,
     "text": _text,
-    "volume_name": _volume_name,
 }
 
 
 class _Reader:
     """Reads a file against the schema: keeps what is sound, collects what is not.
 
-    `problems` maps paths to what is wrong there, in the order of the file; `spoiled` holds the keys of refused
-    values, so that nobody concludes anything from their absence.
+    `problems` lists paths and what is wrong there, in the order of the file. `spoiled` holds the keys of refused
+    values and `misspelt` the paths that were probably meant, so that nobody concludes anything from their absence.
+    `places` tells where the file has the entry of a list: by the path of the list and the name of the entry.
     """
 
     def __init__(self) -> None:
-        self.problems: dict[str, str] = {}
+        self.problems: list[tuple[str, str]] = []
+        self.refused: set[str] = set()
         self.spoiled: set[str] = set()
+        self.misspelt: set[str] = set()
+        self.places: dict[tuple[str, str], str] = {}
 
     def refuse(self, path: str, key: str, text: str) -> None:
-        self.problems.setdefault(path, text)
+        """Report the value at a path, once, and remember that its key has no sound value."""
+        if path not in self.refused:
+            self.report(path, text)
+        self.refused.add(path)
         self.spoiled.add(key)
+
+    def report(self, path: str, text: str) -> None:
+        """Report what does not fit together."""
+        self.problems.append((path, text))
+
+    def lines(self) -> list[str]:
+        """Return the problems as they are printed."""
+        return [f"{path}: {text}" for path, text in self.problems]
+
+    def place(self, path: str, name: str) -> str:
+        """Return the path of an entry, by position if the file has it and by name alone if only the base has it."""
+        return self.places.get((path, name), f"{path} ({name})")
 
     def read(self, field: Field, value: Any, path: str, key: str) -> Any:
         """Return the sound part of a value, None for nothing."""
@@ -601,24 +691,25 @@ class _Reader:
         nearest = _nearest(name, field.keys) if isinstance(name, str) else None
         homes = [home for home in _PATHS.get(name, ()) if home != path] if isinstance(name, str) else []
         if nearest:
+            self.misspelt.add(f"{path}.{nearest}")
             remedy = f"did you mean {nearest}?"
         elif len(homes) == 1:
             remedy = f"it belongs to {homes[0]}"
         else:
             remedy = f"remove it, or write one of {', '.join(field.keys)}"
-        self.refuse(f"{path}.{shown}", str(nearest), f"unknown key; {remedy}")
+        self.refuse(f"{path}.{shown}", nearest or "", f"unknown key; {remedy}")
 
     def _list(self, field: Field, value: Any, path: str, key: str) -> list[Any] | None:
         if not isinstance(value, (list, tuple)):
-            start = "- name: ..." if field.named else f"[{value}]" if isinstance(value, str) else "[...]"
-            self.refuse(path, key, f"{_show(value)} is not a list; write {start[:60]}")
+            plain = isinstance(value, str) and re.fullmatch(r"[\w./-]{1,60}", value)
+            remedy = "each entry as - name: ..." if field.named else f"[{value}]" if plain else "[...]"
+            self.refuse(path, key, f"{_show(value)} is not a list; write {remedy}")
             return None
         result: list[Any] = []
-        places: dict[str, str] = {}
         for index, inner in enumerate(value):
             place = f"{path}[{index}]"
             if field.named:
-                self._entry(field.item, inner, place, key, places, result)
+                self._entry(field.item, inner, path, index, key, result)
                 continue
             sound = self.read(field.item, inner, place, key)
             if sound in result:
@@ -627,25 +718,23 @@ class _Reader:
                 result.append(sound)
         return result
 
-    def _entry(
-        self, field: Field, value: Any, place: str, key: str, places: dict[str, str], result: list[Any]
-    ) -> None:
+    def _entry(self, field: Field, value: Any, path: str, index: int, key: str, result: list[Any]) -> None:
         """Read one entry of a list that is merged by name; without a name it cannot be merged."""
+        place = f"{path}[{index}]"
         name = value.get("name") if isinstance(value, Mapping) else None
-        path = f"{place} ({name})" if isinstance(name, str) and re.fullmatch(r"[\w.-]{1,60}", name) else place
-        sound = self.read(field, value, path, key)
+        if key == "hosts" and isinstance(name, str) and re.fullmatch(r"[\w.-]{1,60}", name):
+            place = f"{place} ({name})"
+        sound = self.read(field, value, place, key)
         if sound is None:
             return
         if "name" not in sound:
-            self.refuse(f"{path}.name", key, f"is missing; write {_example(field.keys['name'])}")
-        elif sound["name"] in places:
-            self.refuse(
-                f"{path}.name",
-                key,
-                f"{_show(sound['name'])} is also the name of {places[sound['name']]}; write another name",
-            )
+            self.refuse(f"{place}.name", key, f"is missing; write {_example(field.keys['name'])}")
+            self.spoiled.add(key)
+        elif (path, sound["name"]) in self.places:
+            first = self.places[path, sound["name"]]
+            self.refuse(f"{place}.name", key, f"{_show(sound['name'])} is also the name of {first}; write another name")
         else:
-            places[sound["name"]] = place
+            self.places[path, sound["name"]] = place
             result.append(sound)
 
 
@@ -705,9 +794,8 @@ def _fill(field: Field, value: Any, provider: str | None = None) -> Any:
     if field.kind == "mapping":
         value = value or {}
         provider = provider or value.get("provider", field.keys["provider"].default)
-        filled = {
-            key: _fill(inner, value.get(key), provider) for key, inner in field.keys.items() if provider in inner.providers
-        }
+        keys = [key for key, inner in field.keys.items() if provider in inner.providers]
+        filled = {key: _fill(field.keys[key], value.get(key), provider) for key in keys}
         return {key: inner for key, inner in filled.items() if inner is not None}
     if field.kind == "list":
         return [_fill(field.item, inner, provider) for inner in (field.default or [] if value is None else value)]
@@ -760,3 +848,217 @@ def url(site: Mapping[str, Any]) -> str:
     public = site.get("public", {})
     port = public.get("https_port", 443)
     return f"https://{public.get('name', 'localhost')}" + ("" if port == 443 else f":{port}")
+
+
+# --- What must fit together ---------------------------------------------------------------------------------------
+
+
+def _find_missing(
+    field: Field, value: Mapping[str, Any], provider: str, path: str, reader: _Reader, lent: Mapping[str, Any]
+) -> None:
+    """Refuse the absence of required keys in a filled site; `lent` is the sound base, for names."""
+    for key, inner in field.keys.items():
+        here = f"{path}.{key}"
+        if provider not in inner.providers or here in reader.refused or here in reader.misspelt:
+            continue
+        if inner.kind == "mapping":
+            _find_missing(inner, value[key], provider, here, reader, lent)
+        elif inner.named:
+            for entry in value[key]:
+                if not entry.get("absent"):
+                    _find_missing(inner.item, entry, provider, reader.place(here, entry["name"]), reader, lent)
+        elif key not in value and provider in inner.required:
+            reader.refuse(here, key, f"is missing; write {_example(inner)}{_meant_host(key, value, lent)}")
+
+
+def _meant_host(key: str, value: Mapping[str, Any], lent: Mapping[str, Any]) -> str:
+    """Return the question whether a new host without groups is a misspelt one of the base."""
+    names = [host["name"] for host in lent.get("hosts", [])]
+    nearest = _nearest(value["name"], names) if key == "groups" and value["name"] not in names else None
+    return f", or did you mean the host {nearest}?" if nearest else ""
+
+
+def _check_absent(above: Mapping[str, Any], below: Mapping[str, Any], path: str, key: str, reader: _Reader) -> None:
+    """Refuse to leave out a host or volume that the base does not have: its name is misspelt."""
+    lent = {entry["name"]: entry for entry in below.get(key, [])}
+    for entry in above.get(key, []):
+        place = reader.place(f"{path}.{key}", entry["name"])
+        if entry.get("absent") and entry["name"] not in lent:
+            remedy = one_of(entry["name"], list(lent)) if lent else "remove the entry"
+            reader.report(f"{place}.absent", f"the base has no {entry['name']} to leave out; {remedy}")
+        elif key == "hosts" and not entry.get("absent"):
+            _check_absent(entry, lent.get(entry["name"], {}), place, "volumes", reader)
+
+
+def _entries(site: Mapping[str, Any], reader: _Reader) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the path and content of each host entry that is not left out."""
+    for entry in site["hosts"]:
+        if not entry.get("absent"):
+            yield reader.place("site.hosts", entry["name"]), entry
+
+
+def _host_names(entry: Mapping[str, Any]) -> list[str]:
+    if "count" not in entry:
+        return [entry["name"]]
+    return [f"{entry['name']}{number + 1}" for number in range(entry["count"])]
+
+
+def _check_names(site: Mapping[str, Any], reader: _Reader) -> None:
+    owners: dict[str, str] = {}
+    for path, entry in _entries(site, reader):
+        for name in _host_names(entry):
+            if name in owners:
+                reader.report(f"{path}.name", f"{owners[name]} makes a host {name} too; write another name")
+            owners.setdefault(name, entry["name"])
+
+
+def _check_groups(site: Mapping[str, Any], reader: _Reader) -> None:
+    members: dict[str, list[str]] = {name: [] for name in GROUPS}
+    for _path, entry in _entries(site, reader):
+        for group in entry.get("groups", []):
+            members[group] += _host_names(entry)
+    for name, group in GROUPS.items():
+        hosts = members[name]
+        missing = [need for need in group.needs if not members[need] and not GROUPS[need].exactly_one]
+        if group.exactly_one and not hosts:
+            text = f"no host is in the group {name}; add groups: [{name}] to one host"
+        elif group.exactly_one and len(hosts) > 1:
+            text = f"{', '.join(hosts)} are in the group {name}, which takes one host; leave one in it"
+        elif hosts and missing:
+            need = missing[0]
+            text = f"the group {name} ({', '.join(hosts)}) needs a host in {need}; add groups: [{need}] to one"
+        else:
+            continue
+        reader.report("site.hosts", text)
+
+
+def _check_public_host(site: Mapping[str, Any], reader: _Reader) -> None:
+    public = [(path, entry) for path, entry in _entries(site, reader) if entry["public"]]
+    names = [name for _path, entry in public for name in _host_names(entry)]
+    if not names:
+        reader.report("site.hosts", "no host is public; add public: true to the host of the group cache")
+    elif len(names) > 1:
+        reader.report("site.hosts", f"{', '.join(names)} are public; leave one of them public")
+    elif "cache" not in public[0][1].get("groups", []):
+        text = "the host is not in the group cache, so nothing answers there; add cache to groups"
+        reader.report(f"{public[0][0]}.public", text)
+
+
+def _check_volumes(site: Mapping[str, Any], reader: _Reader) -> None:
+    for path, entry in _entries(site, reader):
+        for key in ("mount", "device"):
+            owners: dict[str, str] = {}
+            for volume in entry["volumes"]:
+                if key not in volume or volume.get("absent"):
+                    continue
+                if volume[key] in owners:
+                    text = f"{_show(volume[key])} is the {key} of volume {owners[volume[key]]} too; write another one"
+                    reader.report(f"{reader.place(f'{path}.volumes', volume['name'])}.{key}", text)
+                owners.setdefault(volume[key], volume["name"])
+
+
+# Ports on which the services of a host listen themselves.
+USED_PORTS = {22: "SSH", 5432: "PostgreSQL", 8042: "the image server", 8081: "the cache", 8082: "the cache"}
+
+
+def _check_ports(site: Mapping[str, Any], reader: _Reader) -> None:
+    public = site["public"]
+    if public["http_port"] == public["https_port"]:
+        reader.report("site.public.http_port", f"{public['http_port']} is also the https_port; write another port")
+    for key in ("https_port", "http_port"):
+        # A container keeps its own ports; a server's service would find this one in use.
+        if site["provider"] != "docker" and public[key] in USED_PORTS:
+            text = f"{public[key]} is taken by {USED_PORTS[public[key]]}; write another port"
+            reader.report(f"site.public.{key}", text)
+
+
+def _check_tls(site: Mapping[str, Any], reader: _Reader) -> None:
+    tls = site["public"]["tls"]
+    for key in ("certificate", "key"):
+        path = f"site.public.tls.{key}"
+        if tls["mode"] == "provided" and key not in tls and path not in reader.misspelt:
+            reader.report(path, f"is missing although mode is provided; write {_example(_TLS.keys[key])}")
+        elif tls["mode"] != "provided" and key in tls:
+            reader.report(path, f"is given although mode is {tls['mode']}; write mode: provided, or remove it")
+
+
+_TLS = SITE.keys["public"].keys["tls"]
+
+
+def _check_docker(site: Mapping[str, Any], reader: _Reader) -> None:
+    if site["provider"] != "docker":
+        return
+    network = ipaddress.IPv4Network(site["docker"]["network"]["cidr"])
+    if network.prefixlen > 24:
+        wide = network.supernet(new_prefix=24)
+        reader.report("site.docker.network.cidr", f"'{network}' is too small for the hosts; write {wide}")
+        return
+    if not network.is_private:
+        reader.report("site.docker.network.cidr", f"'{network}' is not a private network; write 172.30.77.0/24")
+    address = site["public"]["address"]
+    if not ipaddress.IPv4Address(address).is_loopback:
+        reader.report("site.public.address", f"'{address}' is not on the loopback of this machine; write 127.0.0.1")
+    for position, entry in enumerate(site["hosts"]):
+        path = reader.place("site.hosts", entry["name"])
+        count = entry.get("count", 1)
+        fitting = sum(
+            _docker_address(str(network), position, replica) is not None for replica in range(ADDRESSES_PER_ENTRY)
+        )
+        if position >= ENTRIES:
+            reader.report(path, f"is entry {position + 1}, docker has addresses for {ENTRIES}; use count, or fewer")
+        elif not entry.get("absent") and count > fitting:
+            reader.report(f"{path}.count", f"{count} is more than docker has addresses for; write {fitting} or less")
+
+
+def _check_static(site: Mapping[str, Any], reader: _Reader) -> None:
+    if site["provider"] != "static":
+        return
+    for path, entry in _entries(site, reader):
+        if "count" in entry:
+            removal = "" if "[" in path else f" and {{name: {entry['name']}, absent: true}}"
+            reader.report(f"{path}.count", f"static servers have an address each; write one entry per server{removal}")
+    bastion = site["static"].get("bastion")
+    names = [name for _path, entry in _entries(site, reader) for name in _host_names(entry)]
+    if bastion is not None and bastion not in names:
+        reader.report("site.static.bastion", f"there is no host {bastion}; {one_of(bastion, names)}")
+
+
+def _check_addresses(site: Mapping[str, Any], reader: _Reader) -> None:
+    """Refuse addresses that two hosts share or that the site's network does not have."""
+    cidr = site.get(site["provider"], {}).get("network", {}).get("cidr")
+    if site["provider"] == "openstack" or cidr is None:
+        return
+    network = ipaddress.IPv4Network(cidr)
+    # Docker's own: the network, its gateway and the broadcast.
+    taken = {network[0], network[1 % network.num_addresses], network[-1]} if site["provider"] == "docker" else set()
+    paths = {name: path for path, entry in _entries(site, reader) for name in _host_names(entry)}
+    owners: dict[str, str] = {}
+    for host in _expand(site)["hosts"]:
+        key = "private_address" if "private_address" in host else "address"
+        if key not in host:
+            continue
+        address = ipaddress.IPv4Address(host[key])
+        path = f"{paths[host['name']]}.{key}"
+        if host[key] in owners:
+            reader.report(path, f"'{address}' is the address of {owners[host[key]]} too; write another one")
+        elif address not in network and site["provider"] == "static" and key == "address":
+            reader.report(path, f"'{address}' is not in the site's network {network}; add the private_address there")
+        elif address not in network:
+            reader.report(path, f"'{address}' is not in the site's network {network}; write an address in it")
+        elif address in taken:
+            reader.report(path, f"'{address}' belongs to the network itself; write another one")
+        owners.setdefault(host[key], host["name"])
+
+
+# Each check with the keys whose values it needs: where one of them was refused, it has nothing to say.
+CHECKS: tuple[tuple[Callable[[Mapping[str, Any], _Reader], None], frozenset[str]], ...] = (
+    (_check_names, frozenset({"hosts", "count", "absent"})),
+    (_check_groups, frozenset({"hosts", "groups", "count", "absent"})),
+    (_check_public_host, frozenset({"hosts", "groups", "count", "absent", "public"})),
+    (_check_volumes, frozenset({"absent"})),
+    (_check_ports, frozenset({"provider", "https_port", "http_port"})),
+    (_check_tls, frozenset({"tls", "mode", "certificate", "key"})),
+    (_check_docker, frozenset({"provider", "hosts", "cidr"})),
+    (_check_static, frozenset({"provider", "hosts", "absent", "bastion"})),
+    (_check_addresses, frozenset({"provider", "hosts", "absent", "count", "cidr", "address", "private_address"})),
+)
