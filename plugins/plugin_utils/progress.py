@@ -45,7 +45,8 @@ class ProgressAction(ActionBase):
 
     A subclass says only `verb`, the word at the beginning of each line. The module takes an option `progress_file`
     (path on the host) and passes it to module_utils.progress.Progress; where a task does not give one, a new name in
-    /tmp is made up for it. Whatever goes wrong with the progress, the module's result is returned as it is.
+    /tmp is made up for it. A result's `summary` is printed in the end. Whatever goes wrong with the progress, the
+    module's result is returned as it is.
     """
 
     verb = ""
@@ -60,11 +61,12 @@ class ProgressAction(ActionBase):
         arguments["progress_file"] = (
             arguments.get("progress_file") or f"/tmp/imaging-repository-{self.verb}-{secrets.token_hex(8)}.json"
         )
+        host = (task_vars or {}).get("inventory_hostname", "")
         finished = threading.Event()
         # The thread inherits the task's context, without which Ansible's internals refuse to work.
         watcher = threading.Thread(
             target=contextvars.copy_context().run,
-            args=(self._watch, arguments["progress_file"], (task_vars or {}).get("inventory_hostname", ""), finished),
+            args=(self._watch, arguments["progress_file"], host, finished),
             daemon=True,
         )
         watcher.start()
@@ -74,7 +76,12 @@ class ProgressAction(ActionBase):
             finished.set()
             # A poll that hangs is left behind: the result is more important.
             watcher.join(timeout=5)
+        if result.get("summary"):
+            self._say(f"{self.verb}: {result['summary']}", host)
         return result
+
+    def _say(self, line: str, host: str) -> None:
+        display.display(f"{line} ({host})" if host else line)
 
     def _watch(self, path: str, host: str, finished: threading.Event) -> None:
         interval_seconds = self.interval_seconds
@@ -84,7 +91,7 @@ class ProgressAction(ActionBase):
             while not finished.wait(interval_seconds):
                 line = self._poll(poller, path)
                 if line and line != last_line and not finished.is_set():
-                    display.display(f"{line} ({host})" if host else line)
+                    self._say(line, host)
                     last_line = line
                 interval_seconds = min(interval_seconds * self.interval_growth, self.longest_interval_seconds)
         except Exception as error:  # pylint: disable=broad-except

@@ -112,7 +112,7 @@ def test_lines_are_printed_while_the_module_runs(monkeypatch):
     def execute(module_args, task_vars):
         seen.update(module_args)
         time.sleep(0.2)
-        return {"changed": True, "loaded": 3}
+        return {"changed": True, "summary": "3 loaded"}
 
     def poll(command):
         assert command == f"cat {seen['progress_file']}"
@@ -120,9 +120,9 @@ def test_lines_are_printed_while_the_module_runs(monkeypatch):
 
     action, lines = make_action(monkeypatch, execute, poll)
     result = action.run(task_vars={"inventory_hostname": "demo-primary"})
-    assert result == {"changed": True, "loaded": 3}
+    assert result == {"changed": True, "summary": "3 loaded"}
     assert seen["manifest"] == "m"
-    assert lines == ["load: 1 of 3, 0 failed (demo-primary)"]
+    assert lines == ["load: 1 of 3, 0 failed (demo-primary)", "load: 3 loaded (demo-primary)"]
 
 
 @pytest.mark.parametrize("answer", [
