@@ -1,0 +1,77 @@
+"""The gallery's pages: what is vendored is what was recorded, and nothing breaks a strict content security policy."""
+from __future__ import annotations
+
+import hashlib
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+PAGES = Path(__file__).parents[2] / 'roles/gallery/files/gallery'
+VENDORED = PAGES / 'vendor/openseadragon'
+HTML = sorted(PAGES.glob('*.html'))
+OWN = [path for path in sorted(PAGES.rglob('*')) if path.is_file() and 'vendor' not in path.parts]
+
+
+class Page(HTMLParser):
+    """Collects what the tests ask about."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+@pytest.mark.parametrize('name', ['openseadragon.min.js', 'LICENSE'])
+def test_vendored_files_are_the_recorded_ones(name: str) -> None:
+    recorded = re.search(rf'^- {re.escape(name)}: `sha256-([0-9a-f]{{64}})`$', (VENDORED / 'README.md').read_text(), re.M)
+    assert recorded and hashlib.sha256((VENDORED / name).read_bytes()).hexdigest() == recorded[1]
+
+
+def test_vendored_version_is_the_recorded_one() -> None:
+    version = re.search(r'^# OpenSeadragon (\S+)$', (VENDORED / 'README.md').read_text(), re.M)
+    assert version and f'openseadragon {version[1]}' in (VENDORED / 'openseadragon.min.js').read_text()[:200]
+
+
+@pytest.mark.parametrize('path', HTML, ids=lambda path: path.name)
+def test_pages_keep_to_a_strict_content_security_policy(path: Path) -> None:
+    for tag, attributes in Page(path).tags:
+        assert tag != 'script' or attributes.get('src'), 'no inline script'
+        # The page of the maintenance mode must stand alone: nothing else is served then.
+        assert tag != 'style' or path.name == 'maintenance.html', 'no inline style'
+        assert 'style' not in attributes and not [name for name in attributes if name.startswith('on')]
+
+
+@pytest.mark.parametrize('path', HTML, ids=lambda path: path.name)
+def test_pages_are_whole_and_refer_only_to_files_that_exist(path: Path) -> None:
+    page = Page(path)
+    names = [tag for tag, _attributes in page.tags]
+    attributes_of = dict(page.tags)
+    assert attributes_of['html'].get('lang') == 'en' and names.count('h1') == (0 if path.name == 'study.html' else 1)
+    assert any(attributes.get('name') == 'viewport' for tag, attributes in page.tags if tag == 'meta')
+    for tag, attributes in page.tags:
+        for reference in (attributes.get('src'), attributes.get('href')):
+            if reference and reference.startswith('/') and reference not in ('/', '/catalogue.json'):
+                assert (PAGES / reference[1:]).is_file(), f'{tag} {reference}'
+        assert tag != 'img' or {'alt', 'width', 'height'} <= set(attributes)
+        assert tag != 'button' or attributes.get('type') == 'button'
+
+
+@pytest.mark.parametrize('path', OWN, ids=lambda path: str(path.relative_to(PAGES)))
+def test_nothing_comes_from_another_host_or_makes_markup_of_data(path: Path) -> None:
+    text = path.read_text()
+    assert set(re.findall(r'https?://[\w.-]+', text)) <= {'http://www.w3.org'}
+    assert not re.search(r'innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function', text)
+
+
+@pytest.mark.parametrize('path', sorted((PAGES / 'js').glob('*.js')), ids=lambda path: path.name)
+def test_modules_import_only_what_others_export(path: Path) -> None:
+    for names, source in re.findall(r'^import \{ ([^}]+) \} from "\./([\w.]+)";$', path.read_text(), re.M):
+        exported = set(re.findall(r'^export (?:async )?(?:function|class|const) (\w+)', (PAGES / 'js' / source).read_text(), re.M))
+        assert {name.strip() for name in names.split(',')} <= exported, source
+        used = re.sub(r'^import .*$', '', path.read_text(), flags=re.M)
+        assert all(re.search(rf'\b{name.strip()}\b', used) for name in names.split(',')), f'{path.name} does not use all of {names}'
