@@ -1,0 +1,72 @@
+"""The catalogue of the public pages, read from Orthanc itself: it is complete also over volumes that were kept."""
+from __future__ import annotations
+
+from .orthanc import Client, in_parallel
+
+WHOLE_SLIDE_CLASS = "1.2.840.10008.5.1.4.1.1.77.1.6"
+THUMBNAIL = "/instances/{}/rendered?width=256"
+# Of a study whose first images cannot be drawn, so many are tried for the thumbnail.
+THUMBNAIL_CANDIDATES = 8
+PAGE = 200
+
+
+def catalogue(client: Client, workers: int = 4) -> list[dict]:
+    """Return one entry per study, by title: id, title, description, licence, source, thumbnail (path, or empty where
+    none can be drawn), series and instances (counts), modalities, whole_slide. Raises OrthancError."""
+    studies: list[dict] = []
+    while page := client.get(f"/studies?expand&since={len(studies)}&limit={PAGE}"):
+        studies += page
+    entries = [entry for _, entry in in_parallel(lambda study: _entry(client, study), studies, workers)]
+    return sorted(entries, key=lambda entry: (entry["title"].casefold(), entry["id"]))
+
+
+def _entry(client: Client, study: dict) -> dict:
+    path = f"/studies/{study['ID']}"
+    words = client.get(f"{path}/metadata?expand") or {}
+    series = sorted(client.get(f"{path}/series") or [], key=_series_order)
+    tags = study.get("MainDicomTags", {})
+    first = next((one["Instances"][0] for one in series if one["Instances"]), None)
+    about = client.get(f"/instances/{first}/metadata?expand") if first else None
+    whole_slide = bool(about) and about.get("SopClassUid") == WHOLE_SLIDE_CLASS
+    return {
+        "id": study["ID"],
+        "title": words.get("Title") or tags.get("StudyDescription") or f"Study {study['ID'][:8]}",
+        "description": words.get("Description", ""),
+        "licence": words.get("Licence", ""),
+        "source": words.get("Source", ""),
+        "thumbnail": _thumbnail(client, series, whole_slide),
+        "series": len(series),
+        "instances": sum(len(one["Instances"]) for one in series),
+        "modalities": sorted({one["MainDicomTags"]["Modality"] for one in series if one["MainDicomTags"].get("Modality")}),
+        "whole_slide": whole_slide,
+    }
+
+
+def _series_order(series: dict) -> tuple:
+    return _number(series["MainDicomTags"].get("SeriesNumber")), series["ID"]
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text or "inf")
+    except ValueError:
+        return float("inf")
+
+
+def _thumbnail(client: Client, series: list[dict], whole_slide: bool) -> str:
+    """Return the path of the first picture that Orthanc can draw: of a slide its smallest level, the whole in one."""
+    tried = 0
+    for one in series:
+        instances = client.get(f"/series/{one['ID']}/instances") or []
+        frames = "NumberOfFrames" if whole_slide else "InstanceNumber"
+        instances.sort(key=lambda i: (_number(i["MainDicomTags"].get(frames)),
+                                      (-1 if whole_slide else 1) * _number(i["MainDicomTags"].get("InstanceNumber")),
+                                      i["ID"]))
+        for instance in instances:
+            path = THUMBNAIL.format(instance["ID"])
+            if client.request("GET", path, headers={"Accept": "image/jpeg"})[0] == 200:
+                return path
+            tried += 1
+            if tried >= THUMBNAIL_CANDIDATES:
+                return ""
+    return ""
