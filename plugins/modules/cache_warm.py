@@ -165,10 +165,12 @@ def main() -> None:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda number, frame: engine.stop(f"received {signal.Signals(number).name}"))
         try:
+            progress.update(0, text="counting")
             total = engine.count()
             if module.check_mode:
                 module.exit_json(changed=False, report={"total": total},
                                  summary=f"would ask for {total} URLs and cache what is not cached")
+            progress.update(0, total=total, text="")
             report = engine.run(total).as_dict()
         except WarmError as error:
             module.fail_json(msg=str(error))
