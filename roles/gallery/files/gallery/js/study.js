@@ -159,15 +159,15 @@ async function fillImages(section, series) {
         more.textContent = `Show ${Math.min(imagesPerStep * 2, order.length - shown).toLocaleString()} more of ${order.length.toLocaleString()}`;
         more.hidden = shown >= order.length;
     };
-    append(imagesPerStep);
+    append(order.length > imagesPerStep * 1.5 ? imagesPerStep : order.length);
     section.replaceChildren(heading(series), images, more);
 }
 
 // Orthanc's small rendering is black where a deep greyscale image names no window: there the preview, which stretches
-// the grey values, is shown instead. Colour images need no question.
+// the grey values, is shown instead.
 async function pictureOf(series) {
     const small = (id) => `/instances/${id}/rendered?width=256`;
-    if (!series.Instances.length || ["GM", "OP", "SM", "XC"].includes(series.MainDicomTags?.Modality)) return small;
+    if (!series.Instances.length) return small;
     const tags = await readJson(`/instances/${series.Instances[0]}/simplified-tags`);
     return Number(tags.BitsStored) > 8 && !tags.WindowCenter ? (id) => `/instances/${id}/preview` : small;
 }
