@@ -41,8 +41,7 @@ def test_vendored_version_is_the_recorded_one() -> None:
 def test_pages_keep_to_a_strict_content_security_policy(path: Path) -> None:
     for tag, attributes in Page(path).tags:
         assert tag != 'script' or attributes.get('src'), 'no inline script'
-        # The page of the maintenance mode must stand alone: nothing else is served then.
-        assert tag != 'style' or path.name == 'maintenance.html', 'no inline style'
+        assert tag != 'style', 'no inline style'
         assert 'style' not in attributes and not [name for name in attributes if name.startswith('on')]
 
 

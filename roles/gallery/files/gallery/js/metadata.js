@@ -34,24 +34,27 @@ function spaced(name) {
     return name.replace(/([a-z])([A-Z])/g, "$1 $2").replace(/([A-Z])([A-Z][a-z])/g, "$1 $2");
 }
 
+// A whole slide has thousands of tags, one set for each tile: all are searched, the first are shown.
+const rowsAtMost = 300;
+
 function fill(place, rows) {
     const search = element("input", { type: "search", autocomplete: "off", spellcheck: "false",
-        placeholder: `Search ${rows.length} tags`, "aria-label": "Search the metadata" });
-    const none = element("p", { role: "status", hidden: true }, "No tag matches.");
-    const lines = rows.map(([name, value]) => element("tr", {},
-        element("th", { scope: "row" }, spaced(name)), element("td", {}, value)));
-    const texts = rows.map((row) => row.join(" ").toLocaleLowerCase());
-    const readable = lines.map((line) => line.textContent.toLocaleLowerCase());
-    search.addEventListener("input", () => {
+        placeholder: `Search ${rows.length.toLocaleString()} tags`, "aria-label": "Search the metadata" });
+    const note = element("p", { class: "metadata-note", role: "status" });
+    const body = element("tbody");
+    const texts = rows.map(([name, value]) => `${name} ${spaced(name)} ${value}`.toLocaleLowerCase());
+    const show = () => {
         const words = search.value.toLocaleLowerCase().split(/\s+/).filter(Boolean);
-        lines.forEach((line, index) => {
-            line.hidden = !words.every((word) => texts[index].includes(word) || readable[index].includes(word));
-        });
-        none.hidden = lines.some((line) => !line.hidden);
-    });
+        const matching = rows.filter((row, index) => words.every((word) => texts[index].includes(word)));
+        body.replaceChildren(...matching.slice(0, rowsAtMost).map(([name, value]) => element("tr", {},
+            element("th", { scope: "row" }, spaced(name)), element("td", {}, value))));
+        note.textContent = !matching.length ? "No tag matches." : matching.length <= rowsAtMost ? ""
+            : `${(matching.length - rowsAtMost).toLocaleString()} more tags; search to find them.`;
+    };
+    search.addEventListener("input", show);
+    show();
     place.replaceChildren(search,
         element("div", { class: "table", tabindex: "0", role: "region", "aria-label": "Metadata" },
             element("table", {}, element("thead", { class: "visually-hidden" }, element("tr", {},
-                element("th", { scope: "col" }, "Tag"), element("th", { scope: "col" }, "Value"))),
-            element("tbody", {}, ...lines))), none);
+                element("th", { scope: "col" }, "Tag"), element("th", { scope: "col" }, "Value"))), body)), note);
 }

@@ -14,6 +14,13 @@ export function tileAddress(series, level, x, y) {
     return `/wsi/tiles/${series}/${level}/${x}/${y}`;
 }
 
+// A level's size is rounded up to whole pixels and the rest of its last line is padding. The exact scale cuts it off.
+function scale(pyramid, level) {
+    const factor = pyramid.Resolutions[level];
+    const power = 2 ** Math.round(Math.log2(factor));
+    return 1 / (Math.abs(factor / power - 1) < 0.02 ? power : factor);
+}
+
 /** The options of an OpenSeadragon tile source for a pyramid. */
 export function tileSource(pyramid) {
     const last = pyramid.Sizes.length - 1;
@@ -24,7 +31,7 @@ export function tileSource(pyramid) {
         minLevel: 0,
         maxLevel: last,
         tileOverlap: 0,
-        getLevelScale: (shown) => pyramid.Sizes[levelOf(shown)][0] / pyramid.TotalWidth,
+        getLevelScale: (shown) => scale(pyramid, levelOf(shown)),
         getNumTiles: (shown) => new OpenSeadragon.Point(...pyramid.TilesCount[levelOf(shown)]),
         getTileWidth: (shown) => pyramid.TilesSizes[levelOf(shown)][0],
         getTileHeight: (shown) => pyramid.TilesSizes[levelOf(shown)][1],
@@ -42,8 +49,7 @@ export function overviewLevel(pyramid, pixels = 1024, tiles = 16) {
 /** The whole slide as one canvas, put together from one level's tiles. */
 export async function overview(pyramid, label) {
     const level = overviewLevel(pyramid);
-    // Sizes of smaller levels are rounded up: the last line may be padding.
-    const [width, height] = pyramid.Sizes[level].map((size) => (level && size > 1 ? size - 1 : size));
+    const [width, height] = [pyramid.TotalWidth, pyramid.TotalHeight].map((size) => Math.max(1, Math.floor(size * scale(pyramid, level))));
     const [tileWidth, tileHeight] = pyramid.TilesSizes[level];
     const [columns, rows] = pyramid.TilesCount[level];
     const canvas = element("canvas", { width, height, role: "img", "aria-label": label });
