@@ -95,19 +95,20 @@ class Client:
             connection = http.client.HTTPConnection(
                 *self._address, timeout=self._timeout_seconds, blocksize=1 << 18)
             self._local.connection = connection
-        elif self._clock() - self._local.used > 0.5:
+        elif self._clock() - self._local.used_at > 0.5:
             # Orthanc closes an idle connection after a second.
             connection.close()
         connection.request(method, path, body, {**self._headers, **headers})
         response = connection.getresponse()
         answer = response.read()
-        self._local.used = self._clock()
+        self._local.used_at = self._clock()
         return response.status, answer
 
     def _close(self) -> None:
         connection = getattr(self._local, "connection", None)
         if connection is not None:
             connection.close()
+            self._local.connection = None
 
 
 def words(answer: bytes) -> str:

@@ -106,13 +106,16 @@ from ..module_utils.orthanc_load import METADATA, Loader, LoadError, Study, lock
 from ..module_utils.progress import Progress
 
 
-def summary(report: dict, check: bool) -> str:
+SHOWN_FAILURES = 50
+
+
+def summary(report: dict, failed: int, check: bool) -> str:
     """Return the report in one line."""
     if check:
         return f"{report['to_import']} of {report['files']} files would be imported"
     rate = f", {report['imported'] / report['seconds']:.0f}/s" if report["imported"] and report["seconds"] else ""
     return (f"{report['instances']} instances in {report['studies']} studies, {report['imported']} imported now in "
-            f"{report['seconds']} s{rate}, {len(report['failures'])} of {report['files']} files failed")
+            f"{report['seconds']} s{rate}, {failed} of {report['files']} files failed")
 
 
 def study_of(entry: dict) -> Study:
@@ -159,20 +162,22 @@ def main() -> None:
         if module.check_mode:
             # A host that is not configured yet holds no images.
             count = sum(study.count for study in studies)
-            report = {"to_import": count, "files": count, "failures": []}
-            module.exit_json(changed=bool(count), summary=summary(report, True), failures=[], report=report)
+            report = {"to_import": count, "files": count}
+            module.exit_json(changed=bool(count), summary=summary(report, 0, True), failures=[], report=report)
         module.fail_json(msg=f"load: {error}")
     except (LoadError, OSError) as error:
         module.fail_json(msg=f"load: {error}")
     if report["unstaged"] and not module.check_mode:
         module.exit_json(changed=False, unstaged=report["unstaged"])
+    failures = sorted(report.pop("failures"))
     del report["unstaged"]
-    failures = report["failures"]
     changed = bool((report["to_import"] if module.check_mode else report["imported"]) or report["metadata_changed"])
-    result = {"changed": changed, "summary": summary(report, module.check_mode), "failures": failures, "report": report}
+    result = {"changed": changed, "summary": summary(report, len(failures), module.check_mode), "failures": failures,
+              "report": report}
     if failures:
+        more = [f"and {len(failures) - SHOWN_FAILURES} more, see failures"] if len(failures) > SHOWN_FAILURES else []
         module.fail_json(msg=f"load: {len(failures)} of {report['files']} files were not imported, all others are:\n"
-                         + "\n".join(failures), **result)
+                         + "\n".join(failures[:SHOWN_FAILURES] + more), **result)
     module.exit_json(**result)
 
 

@@ -1,0 +1,361 @@
+"""The load engine against an Orthanc made of a dictionary: what is imported, retried, refused and taken up again."""
+from __future__ import annotations
+
+import hashlib
+import http.server
+import json
+import os
+import threading
+
+import pytest
+
+from plugins.module_utils import orthanc_load as engine
+from plugins.module_utils import slides
+from plugins.module_utils.orthanc import Client, OrthancError, in_parallel
+from plugins.module_utils.orthanc_catalogue import catalogue
+
+WORDS = {"Title": "Zellen", "Description": "", "Licence": "CC0-1.0", "Source": "Köln"}
+
+
+class Orthanc:
+    """Files are text: `study series instance content`; the first three are the ids."""
+
+    def __init__(self):
+        self.files: dict[str, tuple[str, str, bytes]] = {}
+        self.metadata: dict[str, dict[str, str]] = {}
+        self.requests: list[str] = []
+        self.answers: list[int] = []  # statuses of the next uploads instead of what would be
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
+        threading.Thread(target=self.server.serve_forever, args=[0.01], daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def answer(self, method: str, path: str, body: bytes) -> tuple[int, object]:
+        self.requests.append(f"{method} {path}")
+        parts = path.partition("?")[0].strip("/").split("/")
+        if method == "POST":
+            if self.answers:
+                return self.answers.pop(0), {"Message": "told so"}
+            words = body.decode("utf-8", "replace").split()
+            if len(words) != 4:
+                return 400, {"Details": "Cannot parse an invalid DICOM file"}
+            study, series, instance, _ = words
+            status = "AlreadyStored" if instance in self.files else "Success"
+            self.files.setdefault(instance, (study, series, body))
+            return 200, {"ID": instance, "ParentStudy": study, "ParentSeries": series, "Status": status}
+        if parts[-1] == "md5":
+            return 200, hashlib.md5(self.files[parts[1]][2]).hexdigest()
+        if parts[-1] == "statistics":
+            count = sum(study == parts[1] for study, _, _ in self.files.values())
+            return (200, {"CountInstances": count}) if count else (404, "")
+        if parts[0] == "series":
+            ids = [i for i, (_, series, _) in self.files.items() if series == parts[1]]
+            return (200, {"Instances": ids}) if ids else (404, "")
+        if parts[-1] == "metadata":
+            return 200, self.metadata.get(parts[1], {})
+        if method == "PUT":
+            self.metadata.setdefault(parts[1], {})[parts[3]] = body.decode()
+            return 200, ""
+        if method == "DELETE":
+            del self.metadata[parts[1]][parts[3]]
+            return 200, ""
+        raise AssertionError(path)
+
+    def handler(self):
+        orthanc = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                status, content = orthanc.answer(self.command, self.path, body)
+                if status == 0:
+                    self.close_connection = True
+                    return
+                data = content.encode() if isinstance(content, str) else json.dumps(content).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            do_GET = do_POST = do_PUT = do_DELETE = do
+
+            def log_message(self, *arguments):
+                pass
+
+        return Handler
+
+
+@pytest.fixture
+def orthanc():
+    server = Orthanc()
+    yield server
+    server.server.shutdown()
+    server.server.server_close()
+
+
+@pytest.fixture
+def images(tmp_path):
+    directory = tmp_path / "images"
+    directory.mkdir()
+    for number in range(10):
+        (directory / f"{number}.dcm").write_text(f"study series{number % 2} i{number} pixels")
+    return directory
+
+
+@pytest.fixture
+def load(orthanc, tmp_path):
+    """Return a function that loads a directory and returns the report."""
+    state = tmp_path / "load"
+    state.mkdir()
+
+    def run(*directories, check=False, words=WORDS, **options):
+        client = Client(orthanc.url, "operator", "secret", sleep=lambda seconds: None, **options)
+        studies = [engine.Study(os.path.basename(str(d)), str(d), words, path=str(d)) for d in directories]
+        return engine.Loader(client, str(state), check=check).run(studies)
+
+    return run
+
+
+def uploads(orthanc):
+    return sum(request.startswith("POST") for request in orthanc.requests)
+
+
+def test_everything_is_imported_with_metadata_and_then_nothing(orthanc, images, load):
+    report = load(images)
+    assert (report["imported"], report["instances"], report["studies"], report["failures"]) == (10, 10, 1, [])
+    assert orthanc.metadata == {"study": {k: v for k, v in WORDS.items() if v}}
+    orthanc.requests.clear()
+    report = load(images)
+    assert (report["imported"], report["to_import"], report["metadata_changed"]) == (0, 0, 0)
+    assert orthanc.requests == ["GET /studies/study/statistics", "GET /studies/study/metadata?expand"]
+
+
+def test_changed_words_are_set_and_empty_ones_removed(orthanc, images, load):
+    load(images, words={**WORDS, "Description": "old"})
+    assert load(images, words={**WORDS, "Title": "new"})["metadata_changed"] == 1
+    assert orthanc.metadata["study"] == {"Title": "new", "Licence": "CC0-1.0", "Source": "Köln"}
+
+
+def test_check_changes_nothing(orthanc, images, load, tmp_path):
+    report = load(images, check=True)
+    assert report["to_import"] == 10
+    assert not orthanc.files and not os.listdir(tmp_path / "load")
+
+
+def test_a_damaged_file_stops_no_other_and_is_tried_again_when_mended(orthanc, images, load):
+    (images / "3.dcm").write_text("half")
+    report = load(images)
+    assert report["imported"] == 9
+    assert report["failures"] == [
+        f"{images}: 3.dcm: Orthanc refuses it (400 Cannot parse an invalid DICOM file); is it a whole DICOM or TIFF "
+        "file? Replace it or take it out"]
+    assert load(images)["failures"] == report["failures"]
+    (images / "3.dcm").write_text("study series1 i3 mended")
+    assert load(images)["imported"] == 1
+
+
+def test_a_server_that_is_busy_or_breaks_the_connection_is_asked_again(orthanc, images, load):
+    orthanc.answers = [503, 0, 502, 503, 0]
+    report = load(images)
+    assert (report["imported"], report["failures"]) == (10, [])
+
+
+def test_a_server_that_stays_away_ends_it_and_what_was_done_is_kept(orthanc, images, load):
+    orthanc.answers = [200, *[503] * 1000]
+    orthanc.answers.pop(0)
+    with pytest.raises(OrthancError, match="answers 503 for 0 s; look at 'systemctl status orthanc'"):
+        load(images, retry_seconds=0)
+    orthanc.answers = []
+    assert load(images)["instances"] == 10
+
+
+def test_many_internal_errors_end_it(orthanc, images, load):
+    for number in range(40):
+        (images / f"x{number}").write_text(f"study series y{number} p")
+    orthanc.answers = [500] * 50
+    with pytest.raises(OrthancError, match="20 times an internal error, last: 500 told so; is its volume full"):
+        load(images)
+
+
+@pytest.mark.parametrize(("status", "words"), [(401, "refuses user operator"), (507, "its storage is full")])
+def test_a_refused_login_and_a_full_storage_are_named(orthanc, images, load, status, words):
+    orthanc.answers = [status]
+    with pytest.raises(OrthancError, match=words):
+        load(images)
+
+
+def test_another_image_of_the_same_identity_is_refused(orthanc, images, load):
+    (images / "twin.dcm").write_text("study series1 i3 other")
+    report = load(images)
+    assert report["imported"] == 10 and len(report["failures"]) == 1
+    assert "Orthanc holds another image under the same identifiers (i3)" in report["failures"][0]
+
+
+def test_what_was_deleted_from_orthanc_is_imported_again(orthanc, images, load):
+    load(images)
+    del orthanc.files["i4"]
+    before = uploads(orthanc)
+    report = load(images)
+    assert (report["to_import"], report["imported"], uploads(orthanc) - before) == (1, 1, 1)
+
+
+def test_a_new_file_is_the_only_one_imported(orthanc, images, load):
+    load(images)
+    (images / "new.dcm").write_text("study2 series9 i99 pixels")
+    before = uploads(orthanc)
+    report = load(images)
+    assert (report["imported"], report["studies"], uploads(orthanc) - before) == (1, 2, 1)
+
+
+def test_a_lost_journal_costs_time_and_changes_nothing(orthanc, images, load, tmp_path):
+    load(images)
+    os.unlink(tmp_path / "load" / "images.journal")
+    report = load(images)
+    assert (report["imported"], report["instances"], report["failures"]) == (0, 10, [])
+
+
+@pytest.mark.parametrize("cut", [2, 40, 200])
+def test_a_journal_that_a_kill_cut_is_read_as_far_as_it_goes(orthanc, images, load, tmp_path, cut):
+    load(images)
+    journal = tmp_path / "load" / "images.journal"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:-1])[:-cut])
+    report = load(images)
+    assert (report["imported"], report["instances"], report["failures"]) == (0, 10, [])
+    assert 1 <= report["to_import"] < 10
+    assert load(images)["to_import"] == 0
+
+
+def test_a_cut_line_is_not_joined_to_the_next(tmp_path):
+    path = tmp_path / "journal"
+    path.write_text('{"path": "a", "si')
+    journal = engine.Journal(str(path))
+    file = engine.manifest.File("b", 1, 2)
+    journal.add(file, [engine.Instance("s", "e", "i")])
+    assert engine.Journal(str(path)).files == {file: [engine.Instance("s", "e", "i")]}
+
+
+def test_the_same_study_described_twice_is_refused(orthanc, images, load, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "z").write_text("study series7 z pixels")
+    load(images)
+    client = Client(orthanc.url, "operator", "secret")
+    studies = [engine.Study("images", "A", WORDS, path=str(images)),
+               engine.Study("other", "B", {**WORDS, "Title": "x"}, path=str(other))]
+    report = engine.Loader(client, str(tmp_path / "load")).run(studies)
+    assert report["failures"] == ["B: holds images of the study that A describes otherwise; write the same title, "
+                                  "description, licence and source for both"]
+
+
+def test_images_of_the_controller_are_asked_for_and_cleared_away(orthanc, images, load, tmp_path):
+    state = tmp_path / "load"
+    files = engine.manifest.files_of(str(images))
+    study = engine.Study("key", "name", WORDS, digest=engine.manifest.digest(files), count=10, size=300)
+    loader = engine.Loader(Client(orthanc.url, "operator", "secret"), str(state))
+    assert loader.run([study])["unstaged"] == ["key"]
+    (state / "key").mkdir()
+    images.rename(state / "key" / "files")
+    listing = {"digest": study.digest, "files": [[f.path, f.size, f.changed] for f in files]}
+    (state / "key" / "listing.json").write_text(json.dumps(listing))
+    report = loader.run([study])
+    assert (report["unstaged"], report["imported"], report["failures"]) == ([], 10, [])
+    assert not (state / "key").exists()
+    assert loader.run([study])["unstaged"] == []
+    del orthanc.files["i0"]
+    assert loader.run([study])["unstaged"] == ["key"]
+
+
+def test_too_little_room_is_said_before_anything_is_imported(orthanc, load, tmp_path):
+    study = engine.Study("key", "name", WORDS, digest="x", count=1, size=1 << 60)
+    loader = engine.Loader(Client(orthanc.url, "operator", "secret"), str(tmp_path / "load"))
+    with pytest.raises(engine.LoadError, match="MiB are needed for the images and .* MiB are free; enlarge the volume"):
+        loader.run([study])
+
+
+def test_only_one_load_at_a_time(tmp_path):
+    with engine.lock(str(tmp_path)), pytest.raises(engine.LoadError, match="another load is at work on this host"):
+        with engine.lock(str(tmp_path)):
+            pass
+    with engine.lock(str(tmp_path)):
+        pass
+
+
+@pytest.mark.parametrize(("head", "expected"), [
+    (b"II*\0" + bytes(200), True), (b"MM\0*" + bytes(200), True), (b"II+\0", True), (b"MM\0+", True),
+    (b"\0" * 128 + b"DICM", False), (b"II*\0" + bytes(124) + b"DICM", False), (b"", False), (b"text", False),
+])
+def test_tiff_is_told_from_dicom(tmp_path, head, expected):
+    (tmp_path / "x").write_bytes(head)
+    assert slides.is_tiff(str(tmp_path / "x")) is expected
+
+
+def test_a_slide_keeps_its_identity():
+    assert slides.dataset("ab" * 32, "T" * 100, "a.tif") == slides.dataset("ab" * 32, "T" * 100, "a.tif")
+    assert slides.dataset("ab" * 32, "T" * 100, "a.tif")["StudyDescription"] == "T" * 64
+    assert slides.dataset("cd" * 32, "", "")["StudyInstanceUID"] != slides.dataset("ab" * 32, "", "")["StudyInstanceUID"]
+    assert len(slides.uid("x")) <= 64
+
+
+def test_a_missing_converter_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "a.tif").write_bytes(b"II*\0")
+    with pytest.raises(slides.SlideError, match="vips is not installed; apply role image_server_orthanc"):
+        slides.convert(str(tmp_path / "a.tif"), str(tmp_path / "out"), "T")
+
+
+def test_parallel_work_takes_no_more_than_it_needs():
+    taken = []
+
+    def items():
+        for number in range(100):
+            taken.append(number)
+            yield number
+
+    results = in_parallel(lambda number: number * 2, items(), 2)
+    assert next(results)[1] % 2 == 0
+    assert len(taken) <= 8
+    assert sorted(result for _, result in results)[-1] == 198
+
+
+class Pages(Client):
+    """Answers of an Orthanc with two studies, one of them a slide; the first picture cannot be drawn."""
+
+    def __init__(self):
+        super().__init__("http://localhost", "", "")
+        self.undrawable = {"p1"}
+        tags = {"MainDicomTags": {}}
+        self.contents = {
+            "/studies?expand&since=0&limit=200": [{"ID": "S1", "MainDicomTags": {"StudyDescription": "fallback"}},
+                                                  {"ID": "S2", **tags}],
+            "/studies?expand&since=2&limit=200": [],
+            "/studies/S1/metadata?expand": {"LastUpdate": "x"},
+            "/studies/S2/metadata?expand": {"Title": "A slide", "Licence": "CC0"},
+            "/studies/S1/series": [
+                {"ID": "b", "Instances": ["p3"], "MainDicomTags": {"SeriesNumber": "10", "Modality": "MR"}},
+                {"ID": "a", "Instances": ["p1", "p2"], "MainDicomTags": {"SeriesNumber": "9", "Modality": "CT"}}],
+            "/studies/S2/series": [{"ID": "c", "Instances": ["q1", "q2"], "MainDicomTags": {"Modality": "SM"}}],
+            "/instances/p1/metadata?expand": {"SopClassUid": "1.2.840.10008.5.1.4.1.1.2"},
+            "/instances/q1/metadata?expand": {"SopClassUid": "1.2.840.10008.5.1.4.1.1.77.1.6"},
+            "/series/a/instances": [{"ID": "p2", "MainDicomTags": {"InstanceNumber": "2"}},
+                                    {"ID": "p1", "MainDicomTags": {"InstanceNumber": "1"}}],
+            "/series/c/instances": [{"ID": "q1", "MainDicomTags": {"NumberOfFrames": "16", "InstanceNumber": "1"}},
+                                    {"ID": "q2", "MainDicomTags": {"NumberOfFrames": "1", "InstanceNumber": "2"}}],
+        }
+
+    def request(self, method, path, body=None, *, file=None, headers=None):
+        if path.endswith("/rendered?width=256"):
+            return (415 if path.split("/")[2] in self.undrawable else 200), b""
+        return 200, json.dumps(self.contents[path]).encode()
+
+
+def test_the_catalogue_is_read_from_orthanc():
+    assert catalogue(Pages()) == [
+        {"id": "S2", "title": "A slide", "description": "", "licence": "CC0", "source": "",
+         "thumbnail": "/instances/q2/rendered?width=256", "series": 1, "instances": 2, "modalities": ["SM"],
+         "whole_slide": True},
+        {"id": "S1", "title": "fallback", "description": "", "licence": "", "source": "",
+         "thumbnail": "/instances/p2/rendered?width=256", "series": 2, "instances": 3, "modalities": ["CT", "MR"],
+         "whole_slide": False},
+    ]
