@@ -26,7 +26,7 @@ options:
 """
 
 EXAMPLES = r"""
-# inventory/site.yml, for: ansible-playbook -e @vars/<site>.yml playbooks/site.yml
+# inventory/site.yml (any name that ends with site.yml), for: ansible-playbook -e @vars/<site>.yml playbooks/site.yml
 plugin: imaging.repository.site
 """
 
@@ -59,8 +59,8 @@ class InventoryModule(BaseInventoryPlugin):
     NAME = "imaging.repository.site"
 
     def verify_file(self, path: str) -> bool:
-        """Accept the YAML files that `plugin: imaging.repository.site` marks."""
-        return super().verify_file(path) and path.endswith((".yml", ".yaml"))
+        """Accept files named site.yml, whatever stands before that."""
+        return super().verify_file(path) and path.endswith("site.yml")
 
     def parse(self, inventory: Any, loader: Any, path: str, cache: bool = True) -> None:
         """Fill the inventory from the site file."""
@@ -81,7 +81,8 @@ class InventoryModule(BaseInventoryPlugin):
                 self._offer_hosts(site)
         elif not self.problems:
             self.problems = [NO_SITE]
-        inventory.set_variable("all", "site_problems", trusted(self.problems))
+        # Not trusted: a problem may quote a template, which must be printed and not evaluated.
+        inventory.set_variable("all", "site_problems", self.problems)
 
     def _given(self, path: str) -> dict[str, Any]:
         """Return the content of the site file: the extra variables, or else the file of the option."""
@@ -232,10 +233,13 @@ def site_files() -> list[str]:
 def role_variables() -> Iterable[str]:
     """Yield the variables of all roles, from their argument specifications."""
     for file in sorted(REPOSITORY.glob("roles/*/meta/argument_specs.yml")):
-        with file.open(encoding="utf-8") as stream:
-            specification = yaml.load(stream, Loader=Loader) or {}
-        for entry_point in specification.get("argument_specs", {}).values():
-            yield from entry_point.get("options", {})
+        try:
+            specification = yaml.load(file.read_bytes(), Loader=Loader)
+            for entry_point in specification["argument_specs"].values():
+                yield from entry_point.get("options") or {}
+        except (yaml.YAMLError, AttributeError, KeyError, TypeError):
+            # Ansible reports a broken specification when it runs the role.
+            continue
 
 
 def first_line(error: AnsibleError) -> str:

@@ -87,9 +87,8 @@ VOLUME = Field(
     "mapping",
     "A volume: block storage that outlives its host.",
     keys={
-        # An xfs label has at most 12 characters.
         "name": Field(
-            "label", "Name of the volume, unique on its host.", example="data", required=PROVIDERS, maximum=12
+            "label", "Name of the volume, unique on its host.", example="data", required=PROVIDERS, maximum=24
         ),
         "gib": Field(
             "integer",
@@ -115,7 +114,7 @@ VOLUME = Field(
         "wipe_signature": Field(
             "text",
             "What is on the device now and may be overwritten, exactly as the refusal reports it.",
-            example="ext4",
+            example="ext4:old-data",
             own=True,
         ),
         "absent": Field("boolean", "True leaves out a volume that the base has. Its data is not touched."),
@@ -131,6 +130,8 @@ HOST = Field(
             "integer",
             "Makes this many equal hosts: `replica` with 2 becomes `replica1` and `replica2`.",
             example=2,
+            providers=("docker", "openstack"),
+            own=True,
             unit="hosts",
             minimum=1,
             maximum=64,
@@ -198,7 +199,12 @@ SITE = Field(
             maximum=32,
         ),
         "base": Field("label", "The file in vars/ over which this one is merged.", example="demo", maximum=64),
-        "provider": Field("choice", "Where the hosts come from.", default="docker", choices=PROVIDERS),
+        "provider": Field(
+            "choice",
+            "Where the hosts come from. `openstack` is checked only; it cannot be deployed yet.",
+            default="docker",
+            choices=PROVIDERS,
+        ),
         "docker": Field(
             "mapping",
             "Hosts as containers on this machine.",
@@ -390,6 +396,7 @@ def problems(base: Any, overrides: Any) -> list[str]:
     site = _fill(SITE, _merge_sites(lent, sound))
     if "provider" not in reader.spoiled:
         _find_missing(SITE, site, site["provider"], "site", reader, lent)
+        _find_useless(SITE.keys["hosts"], sound.get("hosts", []), site["provider"], "site.hosts", reader)
     for check, keys in CHECKS:
         if not reader.spoiled.intersection(keys):
             check(site, reader)
@@ -424,6 +431,14 @@ def variable_problems(names: Iterable[Any], known: Iterable[str]) -> list[str]:
 
 # --- Reading values -----------------------------------------------------------------------------------------------
 
+# What whole texts look like, in the common part of Python's and ECMA's expressions: JSON Schema takes them too.
+PATTERNS = {
+    "label": r"[a-z]([a-z0-9-]*[a-z0-9])?",
+    "domain": r"(?=.{1,253}$)(?![0-9.]+$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*",
+    "mount": r"(/[A-Za-z0-9_][A-Za-z0-9._-]*)+",
+    "device": r"/dev/(disk/by-[a-z]+|mapper)/[^/\s]+",
+}
+
 
 class _Wrong(Exception):
     """A value that the schema refuses; the text says what is wrong and what to do."""
@@ -447,13 +462,14 @@ def _show(value: Any) -> str:
 
 def _nearest(word: str, choices: Iterable[str]) -> str | None:
     """Return the choice that the word probably means, or None."""
-    found = difflib.get_close_matches(word.lower().replace("-", "_")[:100], list(choices), n=1, cutoff=0.7)
+    found = difflib.get_close_matches(word.lower().replace("-", "_")[:100], list(choices), n=1, cutoff=0.6)
     return found[0] if found else None
 
 
 def one_of(word: str, choices: Iterable[str]) -> str:
     """Return the remedy for a name that does not exist."""
-    nearest = _nearest(word, choices)
+    choices = list(choices)
+    nearest = choices[0] if len(choices) == 1 else _nearest(word, choices)
     return f"did you mean {nearest}?" if nearest else f"write one of {', '.join(choices)}"
 
 
@@ -465,7 +481,7 @@ def _text(field: Field, value: Any) -> str:
     text = str(value)
     if not text.strip() or not text.isprintable():
         raise _Wrong(f"{_show(text)} is not text on one line; write {_example(field)}")
-    if "{{" in text or "{%" in text:
+    if re.search(r"\{[{%#]", text):
         raise _Wrong(f"{_show(text)} is a template; write the value itself")
     return text
 
@@ -519,8 +535,8 @@ def _boolean(_field: Field, value: Any) -> bool:
     if isinstance(value, bool):
         return value
     word = _show(value).strip("'").lower()
-    meant = "true" if word in ("yes", "on", "true", "1") else "false" if word in ("no", "off", "false", "0") else "one"
-    raise _Wrong(f"{_show(value)} is not true or false; write {meant}")
+    meant = "true" if word in ("yes", "on", "true", "1") else "false" if word in ("no", "off", "false", "0") else None
+    raise _Wrong(f"{_show(value)} is not true or false; write {meant or 'one of them'}")
 
 
 def _choice(field: Field, value: Any) -> str:
@@ -534,7 +550,7 @@ def _choice(field: Field, value: Any) -> str:
 
 def _label(field: Field, value: Any) -> str:
     """Accept what a host name may hold, because it becomes part of one (RFC 1123)."""
-    if isinstance(value, str) and re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", value):
+    if isinstance(value, str) and re.fullmatch(PATTERNS["label"], value):
         if field.maximum is not None and len(value) > field.maximum:
             raise _Wrong(f"{_show(value)} has {len(value)} characters; write at most {field.maximum}")
         return str(value)
@@ -546,15 +562,12 @@ def _label(field: Field, value: Any) -> str:
     )
 
 
-_DOMAIN = r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*"
-
-
 def _domain(field: Field, value: Any) -> str:
-    if isinstance(value, str) and re.fullmatch(_DOMAIN, value) and not re.fullmatch(r"[0-9.]+", value):
+    if isinstance(value, str) and re.fullmatch(PATTERNS["domain"], value):
         return str(value)
     better = re.sub(r"^[a-z]+://|[/:].*$|\.$", "", value.lower().strip()) if isinstance(value, str) else ""
-    fits = re.fullmatch(_DOMAIN, better) and not re.fullmatch(r"[0-9.]+", better)
-    raise _Wrong(f"{_show(value)} is not a domain name; write {better if fits else _example(field)}")
+    remedy = better if re.fullmatch(PATTERNS["domain"], better) else _example(field)
+    raise _Wrong(f"{_show(value)} is not a domain name; write {remedy}")
 
 
 def _network(field: Field, value: Any) -> str:
@@ -592,7 +605,7 @@ def _mount(field: Field, value: Any) -> str:
     plain = "/" + "/".join(part for part in text.split("/") if part not in ("", "."))
     if plain in _SHARED_FOLDERS or any((plain + "/").startswith(folder + "/") for folder in _SYSTEM_FOLDERS):
         raise _Wrong(f"{_show(text)} would hide a folder of the system; write a folder of its own, {_example(field)}")
-    if not re.fullmatch(r"(/[A-Za-z0-9_][A-Za-z0-9._-]*)+", plain):
+    if not re.fullmatch(PATTERNS["mount"], plain):
         raise _Wrong(f"{_show(text)} is not a plain path of letters, digits and . _ -; write {_example(field)}")
     if plain != text:
         raise _Wrong(f"{_show(text)} is not the shortest form of a path; write {plain}")
@@ -601,7 +614,7 @@ def _mount(field: Field, value: Any) -> str:
 
 def _device(field: Field, value: Any) -> str:
     text = _text(field, value)
-    if re.fullmatch(r"/dev/(disk/by-[a-z]+|mapper)/[^/\s]+", text):
+    if re.fullmatch(PATTERNS["device"], text):
         return text
     if text.startswith("/dev/"):
         raise _Wrong(f"{_show(text)} can be another disk after a reboot; write its link in /dev/disk/by-id")
@@ -797,9 +810,11 @@ def _fill(field: Field, value: Any, provider: str | None = None) -> Any:
         keys = [key for key, inner in field.keys.items() if provider in inner.providers]
         filled = {key: _fill(field.keys[key], value.get(key), provider) for key in keys}
         return {key: inner for key, inner in filled.items() if inner is not None}
-    if field.kind == "list":
-        return [_fill(field.item, inner, provider) for inner in (field.default or [] if value is None else value)]
-    return field.default_for(provider) if value is None else value
+    if value is None:
+        value = field.default_for(provider)
+    if field.kind == "list" and value is not None:
+        return [_fill(field.item, inner, provider) for inner in value]
+    return value
 
 
 # Each entry of hosts owns this many addresses, so that none moves when another entry grows.
@@ -867,8 +882,21 @@ def _find_missing(
             for entry in value[key]:
                 if not entry.get("absent"):
                     _find_missing(inner.item, entry, provider, reader.place(here, entry["name"]), reader, lent)
-        elif key not in value and provider in inner.required:
+        elif value.get(key) in (None, []) and provider in inner.required:
             reader.refuse(here, key, f"is missing; write {_example(inner)}{_meant_host(key, value, lent)}")
+
+
+def _find_useless(field: Field, entries: list[dict[str, Any]], provider: str, path: str, reader: _Reader) -> None:
+    """Report keys of hosts and volumes that the provider does not know; they would be ignored in silence."""
+    for entry in entries:
+        place = reader.place(path, entry["name"])
+        for key, value in entry.items():
+            inner = field.item.keys[key]
+            if provider not in inner.providers:
+                known = " and ".join(inner.providers)
+                reader.report(f"{place}.{key}", f"means nothing to provider {provider}, only to {known}; remove it")
+            elif inner.named:
+                _find_useless(inner, value, provider, f"{place}.{key}", reader)
 
 
 def _meant_host(key: str, value: Mapping[str, Any], lent: Mapping[str, Any]) -> str:
@@ -884,7 +912,7 @@ def _check_absent(above: Mapping[str, Any], below: Mapping[str, Any], path: str,
     for entry in above.get(key, []):
         place = reader.place(f"{path}.{key}", entry["name"])
         if entry.get("absent") and entry["name"] not in lent:
-            remedy = one_of(entry["name"], list(lent)) if lent else "remove the entry"
+            remedy = one_of(entry["name"], lent) if lent else "remove the entry"
             reader.report(f"{place}.absent", f"the base has no {entry['name']} to leave out; {remedy}")
         elif key == "hosts" and not entry.get("absent"):
             _check_absent(entry, lent.get(entry["name"], {}), place, "volumes", reader)
@@ -1013,10 +1041,6 @@ def _check_docker(site: Mapping[str, Any], reader: _Reader) -> None:
 def _check_static(site: Mapping[str, Any], reader: _Reader) -> None:
     if site["provider"] != "static":
         return
-    for path, entry in _entries(site, reader):
-        if "count" in entry:
-            removal = "" if "[" in path else f" and {{name: {entry['name']}, absent: true}}"
-            reader.report(f"{path}.count", f"static servers have an address each; write one entry per server{removal}")
     bastion = site["static"].get("bastion")
     names = [name for _path, entry in _entries(site, reader) for name in _host_names(entry)]
     if bastion is not None and bastion not in names:
