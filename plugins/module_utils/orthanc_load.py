@@ -158,11 +158,16 @@ class Plan:
 @contextlib.contextmanager
 def lock(directory: str) -> Iterator[None]:
     """Let only one load run on this host; the lock goes with the process, however that ends."""
-    with open(os.path.join(directory, "lock"), "w", encoding="utf-8") as stream:
+    with open(os.path.join(directory, "lock"), "a+", encoding="utf-8") as stream:
+        stream.seek(0)
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise LoadError(f"{directory}/lock: another load is at work on this host; wait until it is done") from None
+            raise LoadError(f"{directory}/lock: another load is at work on this host (process {stream.read().strip()}); "
+                            "wait until it is done") from None
+        stream.truncate()
+        stream.write(f"{os.getpid()}\n")
+        stream.flush()
         yield
 
 

@@ -1,0 +1,191 @@
+"""The sample images are in Orthanc as their manifest says; damaged files, kills and restarts harm no other image."""
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pydicom
+import pytest
+import yaml
+
+testinfra_hosts = ['ansible://image_server_primary']
+
+REPOSITORY = Path(__file__).parents[3]
+IMAGES = REPOSITORY / 'samples/images'
+DIRECTORY = '/srv/images/load'
+# Reads {method, path, body} as JSON lines' list and prints [status, text], over one connection.
+CLIENT = r'''
+import base64, http.client, json, sys
+password, requests = json.loads(sys.argv[1])
+connection = http.client.HTTPConnection("127.0.0.1", 8042, timeout=60)
+login = {"Authorization": "Basic " + base64.b64encode(f"operator:{password}".encode()).decode(), "Accept": "image/jpeg"}
+answers = []
+for method, path in requests:
+    connection.request(method, path, headers=login)
+    answer = connection.getresponse()
+    answers.append([answer.status, answer.read().decode("latin-1")])
+print(json.dumps(answers))
+'''
+
+
+@pytest.fixture
+def orthanc(host):
+    """Return a function that asks Orthanc for (method, path) pairs and returns its [status, text] answers."""
+    state = host.ansible.get_variables()['site_state_directory']
+    secrets = yaml.safe_load(Path(state, 'secrets.yml').read_text(encoding='utf-8'))
+
+    def ask(*requests: tuple[str, str]) -> list[list]:
+        arguments = json.dumps([secrets['vault_image_server_operator_password'], requests])
+        return json.loads(host.check_output('python3 -c %s %s', CLIENT, arguments))
+
+    return ask
+
+
+def studies(orthanc) -> dict[str, dict]:
+    """Return all studies by title, with their metadata and the number of instances."""
+    ids = json.loads(orthanc(('GET', '/studies'))[0][1])
+    answers = orthanc(*(('GET', f'/studies/{i}/{what}') for i in ids for what in ('metadata?expand', 'statistics')))
+    found = {}
+    for position, identifier in enumerate(ids):
+        metadata, statistics = (json.loads(text) for _, text in answers[2 * position:2 * position + 2])
+        found[metadata.get('Title')] = {**metadata, 'id': identifier, 'count': statistics['CountInstances']}
+    return found
+
+
+@pytest.fixture
+def images(orthanc, tmp_path):
+    """Return a function that makes a manifest of `count` new images; their study is deleted in the end."""
+    patient = f'molecule-{time.time_ns()}'
+
+    def make(count: int) -> Path:
+        (tmp_path / 'images').mkdir()
+        fields = sorted((IMAGES / 'plate').iterdir())[:count]
+        study, series = pydicom.uid.generate_uid(), pydicom.uid.generate_uid()
+        for number, field in enumerate(fields):
+            content = pydicom.dcmread(field)
+            content.PatientID, content.StudyInstanceUID, content.SeriesInstanceUID = patient, study, series
+            content.SOPInstanceUID = content.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+            content.save_as(tmp_path / 'images' / f'{number:03}.dcm')
+        manifest = tmp_path / 'manifest.yml'
+        manifest.write_text(yaml.safe_dump({'studies': [
+            {'path': 'images', 'title': patient, 'licence': 'CC0-1.0', 'source': 'molecule'}]}), encoding='utf-8')
+        return manifest
+
+    make.title = patient
+    yield make
+    if (study := studies(orthanc).get(patient)) is not None:
+        orthanc(('DELETE', f"/studies/{study['id']}"))
+
+
+def play(manifest: Path, **options) -> subprocess.Popen:
+    """Start the play of this scenario with another manifest."""
+    environment = {**os.environ, 'ANSIBLE_CONFIG': str(REPOSITORY / 'ansible.cfg'), 'ANSIBLE_NOCOLOR': '1'}
+    command = ['ansible-playbook', f"--inventory={REPOSITORY / 'molecule/inventory'}", '-e', f'manifest={manifest}',
+               str(REPOSITORY / 'molecule/load/converge.yml')]
+    return subprocess.Popen(command, env=environment, cwd=REPOSITORY, text=True, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, **options)
+
+
+def test_every_study_of_the_manifest_is_there(orthanc) -> None:
+    manifest = yaml.safe_load((REPOSITORY / 'samples/manifest.yml').read_text(encoding='utf-8'))
+    there = studies(orthanc)
+    assert sum(study['count'] for study in there.values()) >= 300
+    for study in manifest['studies']:
+        found = there[study['title']]
+        assert {key: found[key] for key in ('Licence', 'Source')} == {
+            'Licence': study['licence'], 'Source': study['source']}
+        if study['path'] != 'images/slide':
+            assert found['count'] == len(list((REPOSITORY / 'samples' / study['path']).iterdir()))
+
+
+def test_the_slide_has_a_pyramid_of_tiles(orthanc) -> None:
+    slide = studies(orthanc)['Colonic glands, whole slide']
+    [series] = json.loads(orthanc(('GET', f"/studies/{slide['id']}"))[0][1])['Series']
+    pyramid = json.loads(orthanc(('GET', f'/wsi/pyramids/{series}'))[0][1])
+    assert (pyramid['TotalWidth'], pyramid['TotalHeight']) == (4096, 4096)
+    levels = len(pyramid['Resolutions'])
+    for status, tile in orthanc(*(('GET', f'/wsi/tiles/{series}/{level}/0/0') for level in range(levels))):
+        assert status == 200 and tile.startswith('\xff\xd8\xff')
+
+
+def test_nothing_but_journals_is_left_on_the_volume(host) -> None:
+    assert host.run(f'find {DIRECTORY} -mindepth 1 -type d').stdout == ''
+    assert host.file(DIRECTORY).mode == 0o700
+
+
+def test_damaged_and_foreign_files_are_named_and_all_others_imported(orthanc, images) -> None:
+    manifest = images(6)
+    directory = manifest.parent / 'images'
+    damaged = directory / '002.dcm'
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:len(whole) // 2])
+    (directory / 'notes.txt').write_text('no image')
+    (directory / 'cut.tiff').write_bytes(b'II*\0' + bytes(5000))
+    run = play(manifest)
+    output = run.communicate(timeout=300)[0]
+    assert run.returncode == 2
+    assert 'load: 3 of 8 files were not imported, all others are:' in output
+    assert 'images: 002.dcm: Orthanc refuses it (400' in output
+    assert 'images: notes.txt: Orthanc refuses it (400' in output
+    assert 'images: cut.tiff: vips cannot convert it' in output
+    assert studies(orthanc)[images.title]['count'] == 5
+
+    damaged.write_bytes(whole)
+    (directory / 'notes.txt').unlink()
+    (directory / 'cut.tiff').unlink()
+    run = play(manifest)
+    output = run.communicate(timeout=300)[0]
+    assert run.returncode == 0, output
+    assert studies(orthanc)[images.title]['count'] == 6
+
+
+def test_a_load_that_is_killed_goes_on_where_it_was(host, orthanc, images) -> None:
+    manifest = images(120)
+    run = play(manifest)
+    deadline = time.monotonic() + 120
+    while studies(orthanc).get(None, studies(orthanc).get(images.title, {'count': 0}))['count'] < 10:
+        assert run.poll() is None and time.monotonic() < deadline, run.communicate()[0]
+    host.check_output(f'kill -9 $(cat {DIRECTORY}/lock)')
+    assert run.wait(timeout=120) != 0
+    run.stdout.close()
+    found = studies(orthanc)
+    imported = found.get(images.title, found.get(None))['count']
+    assert 10 <= imported < 120
+
+    run = play(manifest)
+    output = run.communicate(timeout=300)[0]
+    assert run.returncode == 0, output
+    assert studies(orthanc)[images.title]['count'] == 120
+    run = play(manifest)
+    output = run.communicate(timeout=300)[0]
+    assert run.returncode == 0 and 'changed=0' in output
+    assert '120 instances in 1 studies, 0 imported now' in output
+
+
+def test_a_restart_of_orthanc_is_waited_for(host, orthanc, images) -> None:
+    manifest = images(60)
+    run = play(manifest)
+    deadline = time.monotonic() + 120
+    while not host.file(f'{DIRECTORY}/lock').content_string or len(studies(orthanc)) < 6:
+        assert run.poll() is None and time.monotonic() < deadline, run.communicate()[0]
+    host.check_output('systemctl restart orthanc')
+    output = run.communicate(timeout=300)[0]
+    assert run.returncode == 0, output
+    assert studies(orthanc)[images.title]['count'] == 60
+
+
+def test_wrong_paths_are_named_before_anything_is_touched(images) -> None:
+    manifest = images(1)
+    shutil.rmtree(manifest.parent / 'images')
+    run = play(manifest)
+    output = run.communicate(timeout=120)[0]
+    assert run.returncode == 2
+    assert f'studies[0].path: {manifest.parent}/images does not exist; correct the path' in output
+    run = play(manifest.with_name('none.yml'))
+    output = run.communicate(timeout=120)[0]
+    assert run.returncode == 2
+    assert 'none.yml: No such file or directory; correct the path' in output
