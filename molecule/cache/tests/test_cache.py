@@ -1,0 +1,423 @@
+"""What the public, the monitors and the warm engine meet at the proxy.
+
+Everything is asked from the proxy itself, through its public port 443 and its loopback ports, against the image
+servers of the site with the images that are loaded there.
+"""
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+
+testinfra_hosts = ['ansible://cache']
+
+PROJECT = Path(__file__).parents[3]
+PUBLIC, LOOPBACK, REFRESH = 443, 8081, 8082
+
+# Sends {"port", "requests": [{"path", "method", "headers"}], "parallel"} and prints what came back. The path goes out
+# as it stands: an ordinary client would tidy up the hostile ones.
+CLIENT = r'''
+import concurrent.futures, hashlib, http.client, json, ssl, sys
+job = json.loads(sys.argv[1])
+context = ssl.create_default_context()
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+def send(request):
+    port = job["port"]
+    if port == 443:
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=context)
+    else:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.putrequest(request.get("method", "GET"), request["path"])
+    for name, value in request.get("headers", {}).items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    answer = connection.getresponse()
+    body = answer.read()
+    return {"status": answer.status, "headers": {k.lower(): v for k, v in answer.getheaders()}, "bytes": len(body),
+            "checksum": hashlib.sha256(body).hexdigest(), "text": body[:20000].decode("latin-1")}
+with concurrent.futures.ThreadPoolExecutor(job["parallel"]) as pool:
+    print(json.dumps(list(pool.map(send, job["requests"]))))
+'''
+
+
+def ask_many(host, requests: list[dict], port: int = PUBLIC, parallel: int = 1) -> list[dict]:
+    """The answers to requests, in their order."""
+    job = json.dumps({'port': port, 'requests': requests, 'parallel': parallel})
+    return json.loads(host.check_output("python3 -c %s %s", CLIENT, job))
+
+
+def ask(host, path: str, port: int = PUBLIC, **request) -> dict:
+    """The answer to one request."""
+    return ask_many(host, [{'path': path, **request}], port)[0]
+
+
+def cache_status(answer: dict) -> str | None:
+    """What the cache said about an answer."""
+    return answer['headers'].get('x-cache-status')
+
+
+def forget(host) -> None:
+    """Empty the cache as a lost volume would; nginx fetches what it does not find."""
+    host.check_output('find /var/cache/nginx -type f -delete')
+
+
+def image_server_addresses(host) -> list[str]:
+    """The addresses that nginx spreads its requests over."""
+    return host.check_output(r"sed -nE 's/^ +server ([0-9.]+):.*/\1/p' /etc/nginx/nginx.conf").split()
+
+
+@contextmanager
+def unreachable(host, addresses: list[str]) -> Iterator[None]:
+    """Image servers that the proxy cannot reach, and a proxy that knows nothing of it yet."""
+    try:
+        for address in addresses:
+            host.check_output(f'ip route add unreachable {address}')
+        time.sleep(1)
+        yield
+    finally:
+        for address in addresses:
+            host.run(f'ip route del unreachable {address}')
+        # A reload forgets which servers have failed.
+        host.check_output('systemctl reload nginx')
+        time.sleep(1)
+
+
+@pytest.fixture(scope='module')
+def instances(host) -> list[str]:
+    """Ids of images that can be drawn, at least three of them."""
+    # The image servers may still be starting.
+    for _ in range(30):
+        answer = ask(host, '/instances?since=0&limit=60', LOOPBACK)
+        if answer['status'] == 200:
+            break
+        time.sleep(2)
+    ids = json.loads(answer['text'])
+    answers = ask_many(host, [{'path': f'/instances/{one}/rendered?width=512'} for one in ids])
+    drawn = [one for one, answer in zip(ids, answers) if answer['status'] == 200]
+    assert len(drawn) >= 3, f'of {len(ids)} images only {len(drawn)} can be drawn'
+    return drawn
+
+
+@pytest.fixture
+def thumbnail(host, instances) -> str:
+    """The path of a thumbnail that is not in the cache."""
+    forget(host)
+    return f'/instances/{instances[0]}/rendered'
+
+
+def test_second_visitor_is_served_from_the_cache(host, thumbnail) -> None:
+    first, second = ask_many(host, [{'path': f'{thumbnail}?width=256'}] * 2)
+    assert (first['status'], second['status']) == (200, 200)
+    assert (cache_status(first), cache_status(second)) == ('MISS', 'HIT')
+    assert first['checksum'] == second['checksum']
+
+
+def test_entry_depends_on_known_arguments_only(host, thumbnail) -> None:
+    ask(host, f'{thumbnail}?width=256')
+    same = ask_many(host, [
+        {'path': f'{thumbnail}?utm_source=mail&width=256'},
+        {'path': f'{thumbnail}?width=256&a=1&&b'},
+        {'path': f'/{thumbnail}?width=256'},
+        {'path': f'{thumbnail}?width=256', 'headers': {'Accept': 'image/png', 'Cookie': 'session=1'}},
+        {'path': f'{thumbnail}?width=256', 'method': 'HEAD'},
+    ])
+    assert [(answer['status'], cache_status(answer)) for answer in same] == [(200, 'HIT')] * len(same)
+    assert {answer['headers']['content-type'] for answer in same} == {'image/jpeg'}
+    assert cache_status(ask(host, f'{thumbnail}?width=512')) == 'MISS'
+
+
+def test_order_of_arguments_does_not_matter(host, instances) -> None:
+    time.sleep(11)
+    one, other, third = ask_many(host, [{'path': '/instances?since=1&limit=2'}, {'path': '/instances?limit=2&since=1'},
+                                        {'path': '/instances?limit=1&since=1'}], LOOPBACK)
+    assert (cache_status(other), one['checksum']) == ('HIT', other['checksum'])
+    assert len(json.loads(one['text'])) == 2 and len(json.loads(third['text'])) == 1
+
+
+@pytest.mark.parametrize('accept', ['image/png', '*/*', 'text/html,application/xhtml+xml'])
+def test_image_format_is_not_the_browsers_choice(host, thumbnail, accept) -> None:
+    answer = ask(host, f'{thumbnail}?width=256', headers={'Accept': accept})
+    assert (cache_status(answer), answer['headers']['content-type']) == ('MISS', 'image/jpeg')
+    assert answer['text'].startswith('\xff\xd8\xff')
+
+
+@pytest.mark.parametrize('query', ['width=257', 'width=', 'width', 'width=256%0d%0aX: 1', 'width=%32%35%36', 'width=256x'])
+def test_argument_values_that_the_policy_does_not_know_are_refused(host, thumbnail, query) -> None:
+    answer = ask(host, f'{thumbnail}?{query}'.replace(' ', '%20'))
+    assert (answer['status'], cache_status(answer)) == (400, None)
+
+
+@pytest.mark.parametrize('method', ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS'])
+def test_visitors_only_read(host, instances, method) -> None:
+    for path in ('/instances', f'/instances/{instances[0]}', '/', '/tools/execute-script', '/test'):
+        for port in (PUBLIC, LOOPBACK, REFRESH):
+            answer = ask(host, path, port, method=method, headers={'Content-Length': '0'})
+            assert (answer['status'], answer['headers'].get('allow')) == (405, 'GET, HEAD')
+
+
+@pytest.mark.parametrize('path', [
+    '/system', '//system', '/System', '/system/', '/tools/now', '/modalities', '/app/explorer.html', '/changes',
+    '/instances', '/instances/', '/patients', '/stub_status', '/nginx.conf', '/.git/config',
+    '/instances/..%2fsystem', '/instances/%2e%2e/system', '/instances/x/../../system', '/%73ystem',
+    '/instances/{id}/../../system', '/instances/{id}/..%2f..%2fsystem', '/instances/{id}/preview/../../../system',
+    '/instances/{id}/file', '/instances/{id}/preview/', '/instances/{id}/preview;/x', '/instances/{id}%00',
+    '/instances/{id}/preview%0a', '/instances/{id}%0d%0aX-Injected:%201', '/instances/{id}%0aX', '/instances/{id}%20',
+    '/instances/{id}%3fexpand', '/instances/{id}/rendered%3fwidth=256', '/instances/{id}#/file', '/..%2f..%2fetc/passwd',
+])
+def test_paths_that_no_route_names_do_not_reach_the_image_servers(host, instances, path) -> None:
+    answer = ask(host, path.replace('{id}', instances[0]))
+    # 400 where nginx itself refuses to read the path; a fragment is cut off by nginx before any route sees it.
+    assert answer['status'] in ((200,) if '#' in path else (400, 404))
+    if '#' not in path:
+        assert cache_status(answer) is None and 'x-injected' not in answer['headers']
+        assert 'DatabaseVersion' not in answer['text']
+
+
+def test_lists_of_everything_are_for_this_host_only(host, instances) -> None:
+    assert ask(host, '/instances?since=0&limit=1')['status'] == 404
+    assert ask(host, '/instances?since=0&limit=1', LOOPBACK)['status'] == 200
+
+
+def test_errors_are_never_kept(host, instances) -> None:
+    missing = '/instances/' + '-'.join(['00000000'] * 5)
+    answers = ask_many(host, [{'path': f'{missing}/preview'}, {'path': missing}] * 2)
+    assert {(answer['status'] >= 400, cache_status(answer)) for answer in answers} == {(True, 'MISS')}
+    ids = json.loads(ask(host, '/instances?since=0&limit=1000', LOOPBACK)['text'])
+    previews = ask_many(host, [{'path': f'/instances/{one}/preview'} for one in ids], parallel=4)
+    refused = [f'/instances/{one}/preview' for one, answer in zip(ids, previews) if answer['status'] == 415][:3]
+    assert {cache_status(ask(host, path)) for path in refused} <= {'MISS'}
+
+
+def test_parallel_visitors_of_a_missing_entry_cost_one_fetch(host, thumbnail) -> None:
+    mark = f'lock{time.time_ns()}'
+    answers = ask_many(host, [{'path': f'{thumbnail}?width=1024&{mark}'}] * 20, parallel=20)
+    assert {answer['status'] for answer in answers} == {200}
+    time.sleep(1.5)
+    lines = [json.loads(line) for line in host.check_output(f'grep {mark} /var/log/nginx/access.log').splitlines()]
+    assert len(lines) == 20
+    assert len([line for line in lines if line['upstream']]) == 1
+
+
+def test_log_tells_the_cache_status_of_each_request(host, thumbnail) -> None:
+    mark = f'log{time.time_ns()}'
+    ask_many(host, [{'path': f'{thumbnail}?width=256&{mark}'}] * 3 + [{'path': f'/system?{mark}"\\'}])
+    time.sleep(1.5)
+    lines = [json.loads(line) for line in host.check_output(f'grep {mark} /var/log/nginx/access.log').splitlines()]
+    assert [(line['route'], line['cache'], line['status']) for line in lines] == [
+        ('thumbnail', 'MISS', 200), ('thumbnail', 'HIT', 200), ('thumbnail', 'HIT', 200), ('', '', 404)]
+
+
+def test_refresh_port_rewrites_an_entry(host, thumbnail) -> None:
+    path = f'{thumbnail}?width=256'
+    whole = ask(host, path)
+    # What is kept is damaged on the volume, as by a wrong image that was served once.
+    file = host.check_output("grep -rlF 'KEY: %s' /var/cache/nginx/thumbnails", path)
+    host.check_output("python3 -c %s %s", 'import sys; f = open(sys.argv[1], "r+b"); f.seek(-2, 2); f.write(b"xx")', file)
+    damaged = ask(host, path, LOOPBACK)
+    assert cache_status(damaged) == 'HIT' and damaged['checksum'] != whole['checksum']
+    assert cache_status(ask(host, path, REFRESH)) == 'BYPASS'
+    again = ask(host, path)
+    assert (cache_status(again), again['checksum']) == ('HIT', whole['checksum'])
+
+
+def test_one_image_server_down_is_not_noticed(host, instances) -> None:
+    forget(host)
+    addresses = image_server_addresses(host)
+    assert len(addresses) >= 2
+    with unreachable(host, addresses[:1]):
+        answers = ask_many(host, [{'path': f'/instances/{one}/rendered?width=256'} for one in instances], parallel=4)
+        assert {answer['status'] for answer in answers} == {200}
+
+
+def test_entries_stay_visible_while_all_image_servers_are_down(host, instances) -> None:
+    forget(host)
+    kept = [f'/studies/{study}/series' for study in
+            json.loads(ask(host, '/studies?since=0&limit=1', LOOPBACK)['text'])] + [f'/instances/{instances[0]}']
+    assert {answer['status'] for answer in ask_many(host, [{'path': path} for path in kept])} == {200}
+    with unreachable(host, image_server_addresses(host)):
+        time.sleep(11)
+        for path, statuses in zip(kept, ({'STALE', 'UPDATING'}, {'HIT'})):
+            answer = ask(host, path)
+            assert (answer['status'], cache_status(answer) in statuses) == (200, True)
+        lost = ask(host, f'/instances/{instances[1]}')
+        assert lost['status'] in (502, 504) and 'Back soon' in lost['text']
+        assert ask(host, '/test')['status'] == 503
+        # Addresses, not names: nginx starts while no image server answers.
+        host.check_output('systemctl restart nginx')
+        assert cache_status(ask(host, kept[1])) == 'HIT'
+    assert ask(host, f'/instances/{instances[1]}')['status'] == 200
+
+
+def test_cache_outlives_a_restart(host, thumbnail) -> None:
+    ask(host, f'{thumbnail}?width=256')
+    host.check_output('systemctl restart nginx')
+    assert cache_status(ask(host, f'{thumbnail}?width=256')) == 'HIT'
+
+
+def test_full_volume_costs_the_cache_not_the_visitors(host, instances) -> None:
+    forget(host)
+    fill = '/var/cache/nginx/fill-of-the-test'
+    try:
+        host.check_output("python3 -c %s", f'''
+import errno, os
+file = os.open({fill!r}, os.O_WRONLY | os.O_CREAT)
+size, step = 0, 1 << 30
+while step >= 4096:
+    try:
+        os.posix_fallocate(file, size, step)
+        size += step
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        step //= 2
+''')
+        paths = [{'path': f'/instances/{one}{rest}'} for one in instances[:20] for rest in ('/rendered?width=512', '/tags')]
+        answers = ask_many(host, paths)
+        assert {answer['status'] for answer in answers} == {200}
+        assert all(answer['bytes'] == int(answer['headers'].get('content-length', answer['bytes'])) for answer in answers)
+        assert 'No space left' in host.check_output('tail -n 50 /var/log/nginx/error.log')
+    finally:
+        host.run(f'rm -f {fill}')
+    path = paths[0]['path']
+    assert [cache_status(ask(host, path)) for _ in range(3)][-1] == 'HIT'
+
+
+def test_maintenance_is_a_page_for_visitors_only(host, thumbnail) -> None:
+    host.check_output('touch /etc/nginx/maintenance')
+    try:
+        for path in ('/', f'{thumbnail}?width=256', '/test', '/system'):
+            answer = ask(host, path)
+            assert (answer['status'], answer['headers']['retry-after']) == (503, '60')
+            assert 'Back soon' in answer['text'] and answer['headers']['content-type'].startswith('text/html')
+        assert ask(host, f'{thumbnail}?width=256', LOOPBACK)['status'] == 200
+        assert ask(host, f'{thumbnail}?width=256', REFRESH)['status'] == 200
+    finally:
+        host.check_output('rm /etc/nginx/maintenance')
+    assert ask(host, f'{thumbnail}?width=256')['status'] == 200
+
+
+def test_test_address_fetches_an_image_each_time(host, instances, request) -> None:
+    before = host.check_output('cat /etc/nginx/snippets/test-image.conf')
+    try:
+        name_test_image(request, '')
+        assert [(ask(host, '/test', port)['status']) for port in (PUBLIC, LOOPBACK)] == [503, 503]
+        name_test_image(request, f'/instances/{instances[0]}/rendered?width=256')
+        for _ in range(2):
+            answer = ask(host, '/test')
+            assert (answer['status'], answer['headers']['content-type']) == (200, 'image/jpeg')
+            assert cache_status(answer) is None and answer['headers']['cache-control'] == 'no-cache'
+        # An image that is gone stands for whatever an image server answers but 200.
+        name_test_image(request, '/instances/' + '-'.join(['00000000'] * 5) + '/preview')
+        assert ask(host, '/test')['status'] == 503
+    finally:
+        host.check_output("printf '%%s\n' %s > /etc/nginx/snippets/test-image.conf", before)
+        host.check_output('systemctl reload nginx')
+
+
+def name_test_image(request, path: str) -> None:
+    """Name the image of /test in the way the load verb does; empty: as before the first load."""
+    module, arguments = 'ansible.builtin.include_role', f'name=imaging.repository.cache tasks_from=test_image'
+    if not path:
+        module = 'ansible.builtin.copy'
+        arguments = "dest=/etc/nginx/snippets/test-image.conf content=\"set $test_path '';\n\""
+    run_ansible(request, ['ansible', 'cache', '--become', '--module-name', module, '--args', arguments,
+                          '--extra-vars', json.dumps({'cache_test_path': path})])
+    run_ansible(request, ['ansible', 'cache', '--become', '--module-name', 'ansible.builtin.systemd_service',
+                          '--args', 'name=nginx state=reloaded'])
+    time.sleep(1)
+
+
+def run_ansible(request, command: list[str], check: bool = True) -> str:
+    """Output of one of Ansible's commands with the inventory of this test."""
+    inventory = request.config.getoption('--ansible-inventory')
+    done = subprocess.run([*command, '--inventory', inventory], cwd=PROJECT, check=False, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert (done.returncode == 0) == check, done.stdout
+    return done.stdout
+
+
+def test_broken_configuration_does_not_replace_the_running_one(host, request) -> None:
+    before = host.check_output('sha256sum /etc/nginx/nginx.conf')
+    converge = request.config.getoption('--ansible-inventory') and str(PROJECT / 'molecule/cache/converge.yml')
+    output = run_ansible(request, ['ansible-playbook', converge, '--extra-vars',
+                                   json.dumps({'cache_content_security_policy': 'broken" {'})], check=False)
+    assert 'nginx: configuration file' in output and 'test failed' in output
+    assert host.check_output('sha256sum /etc/nginx/nginx.conf') == before
+    assert ask(host, '/')['status'] in (200, 404)
+
+
+def test_answers_carry_the_security_headers(host, thumbnail) -> None:
+    for path in ('/', f'{thumbnail}?width=256', '/system'):
+        headers = ask(host, path)['headers']
+        assert "frame-ancestors 'self'" in headers['content-security-policy']
+        assert (headers['x-content-type-options'], headers['server']) == ('nosniff', 'nginx')
+        assert headers['referrer-policy'] == 'strict-origin-when-cross-origin'
+        # The site's own authority signed the certificate.
+        assert 'strict-transport-security' not in headers
+
+
+def test_login_at_the_image_servers_stays_here(host, thumbnail) -> None:
+    # A visitor's own login goes no further: a wrong one does not matter.
+    answer = ask(host, f'{thumbnail}?width=256', headers={'Authorization': 'Basic eDp5'})
+    assert (answer['status'], cache_status(answer)) == (200, 'MISS')
+    assert not {'authorization', 'www-authenticate', 'set-cookie'} & set(answer['headers'])
+    login = host.file('/etc/nginx/snippets/image-server-login.conf')
+    assert (login.mode, login.user) == (0o600, 'root')
+    secret = login.content_string.split('"')[1].split()[-1]
+    assert host.run('grep -rqF %s /var/cache/nginx /var/log/nginx /etc/nginx/nginx.conf', secret).rc == 1
+
+
+def test_tls_is_modern_and_trusted_through_the_authority(host) -> None:
+    variables = host.ansible.get_variables()
+    authority = Path(variables['site_state_directory'], 'ca/ca.crt').read_text(encoding='utf-8')
+    names = ['localhost', '127.0.0.1', variables['effective_site']['public']['name']]
+    handshake = '''
+import json, socket, ssl, sys
+authority, names = json.loads(sys.argv[1])
+found = []
+for name in names:
+    context = ssl.create_default_context(cadata=authority)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with context.wrap_socket(socket.create_connection(("127.0.0.1", 443)), server_hostname=name) as connection:
+        found.append([connection.selected_alpn_protocol(), connection.version()])
+old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
+old.set_ciphers("ALL:@SECLEVEL=0")
+old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+try:
+    old.wrap_socket(socket.create_connection(("127.0.0.1", 443)))
+    found.append("TLS 1.1 accepted")
+except ssl.SSLError:
+    pass
+print(json.dumps(found))
+'''
+    found = json.loads(host.check_output('python3 -W ignore -c %s %s', handshake, json.dumps([authority, names])))
+    assert found == [['h2', 'TLSv1.3']] * len(names)
+    assert host.run('grep -rlq "BEGIN.*PRIVATE KEY" /etc/nginx /var/www').rc != 0
+
+
+def test_plain_http_leads_to_the_published_address(host) -> None:
+    answer = ask(host, '/study.html?id=1', 80)
+    url = host.ansible.get_variables()['site_url'].rstrip('/')
+    assert (answer['status'], answer['headers']['location']) == (301, f'{url}/study.html?id=1')
+
+
+def test_loopback_ports_are_for_this_host_only(host) -> None:
+    listening = host.check_output('ss --listening --tcp --numeric --no-header').splitlines()
+    addresses = {line.split()[3] for line in listening}
+    assert {'127.0.0.1:8081', '127.0.0.1:8082', '0.0.0.0:80', '0.0.0.0:443'} <= addresses
+    assert not {'0.0.0.0:8081', '0.0.0.0:8082'} & addresses
+    assert 'Active connections' in ask(host, '/stub_status', LOOPBACK)['text']
+
+
+def test_zones_fit_the_volume(host) -> None:
+    volumes = host.ansible.get_variables()['host_volumes']
+    volume_mib = next(volume['gib'] for volume in volumes if volume['mount'] == '/var/cache/nginx') * 1024
+    sizes = [int(size) for size in host.check_output(r"grep -oP 'max_size=\K[0-9]+' /etc/nginx/nginx.conf").split()]
+    assert 0 < sum(sizes) <= 0.9 * volume_mib
+    assert host.check_output('systemctl show nginx --property RequiresMountsFor').endswith('/var/cache/nginx')
