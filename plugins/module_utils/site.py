@@ -8,6 +8,7 @@ from it. Nothing here imports Ansible or reads a file, and nothing raises, whate
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import ipaddress
 import re
@@ -453,11 +454,8 @@ def _show(value: Any) -> str:
         return repr(text if len(text) <= 60 else text[:57] + "...")
     if isinstance(value, (int, float)):
         return str(value) if abs(value) < 10**20 or value != value else "a huge number"
-    if isinstance(value, Mapping):
-        return "a mapping"
-    if isinstance(value, (list, tuple)):
-        return "a list"
-    return f"a value of type {type(value).__name__}"
+    kinds = ((Mapping, "a mapping"), ((list, tuple), "a list"), (datetime.date, "a date"), (bytes, "binary data"))
+    return next((words for kind, words in kinds if isinstance(value, kind)), "a value of another kind")
 
 
 def _nearest(word: str, choices: Iterable[str]) -> str | None:

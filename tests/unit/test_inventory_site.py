@@ -1,0 +1,240 @@
+"""The inventory plugin and validate.yml, through the real commands."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from plugins.module_utils import site as schema
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+HOSTS = ["database", "primary", "replica1", "replica2", "proxy"]
+
+
+def run(*arguments: str, command: str = "ansible-inventory") -> subprocess.CompletedProcess[str]:
+    """Run Ansible as a user does: from the repository, with its ansible.cfg."""
+    whole = [str(Path(sys.executable).parent / command), *arguments]
+    return subprocess.run(whole, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+
+
+def inventory(*arguments: str) -> dict[str, Any]:
+    """Return the inventory that the arguments make."""
+    result = run("--list", *arguments)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def problems(listing: dict[str, Any]) -> list[str]:
+    """Return the problems as texts; ansible-inventory marks them as not to be evaluated."""
+    found = listing["_meta"]["hostvars"]["localhost"]["site_problems"]
+    return [line["__ansible_unsafe"] if isinstance(line, dict) else line for line in found]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Any:
+    """Return a function that writes a site file and returns the argument for it."""
+
+    def write_file(content: Any) -> str:
+        file = tmp_path / "site.yml"
+        file.write_text(content if isinstance(content, str) else yaml.safe_dump(content), encoding="utf-8")
+        return f"-e@{file}"
+
+    return write_file
+
+
+@pytest.fixture(scope="module")
+def demo() -> dict[str, Any]:
+    return inventory("-e@vars/demo.yml")
+
+
+def test_the_groups_hold_the_hosts_in_one_order(demo: dict[str, Any]) -> None:
+    assert demo["database"]["hosts"] == ["demo-database"]
+    assert demo["image_server"]["children"] == ["image_server_primary", "image_server_replica"]
+    assert demo["image_server_replica"]["hosts"] == ["demo-replica1", "demo-replica2"]
+    assert demo["cache"]["hosts"] == demo["bastion"]["hosts"] == ["demo-proxy"]
+    assert demo["site"]["hosts"] == [f"demo-{name}" for name in HOSTS]
+
+
+def test_every_host_has_the_variables_of_the_site(demo: dict[str, Any]) -> None:
+    for name in ["localhost", *demo["site"]["hosts"]]:
+        variables = demo["_meta"]["hostvars"][name]
+        assert variables["effective_site"]["name"] == "demo"
+        assert variables["site_network_cidr"] == "172.30.77.0/24"
+        assert variables["site_url"] == "https://localhost:8443"
+        assert variables["site_state_directory"] == str(REPOSITORY / "state" / "demo")
+        assert variables["site_problems"] == []
+
+
+def test_a_container_is_reached_without_any_call(demo: dict[str, Any]) -> None:
+    variables = demo["_meta"]["hostvars"]["demo-database"]
+    assert variables["ansible_connection"] == "community.docker.docker"
+    assert variables["ansible_host"] == "demo-database"
+    assert variables["host_name"] == "database"
+    assert variables["host_address"] == "172.30.77.16"
+    assert variables["host_memory_mib"] == 768
+    assert variables["host_volumes"] == [
+        {
+            "name": "db",
+            "gib": 2,
+            "mount": "/var/lib/postgresql",
+            "file_system": "xfs",
+            "device": "/dev/disk/by-id/imaging-repository-db",
+        }
+    ]
+
+
+def test_localhost_uses_this_python(demo: dict[str, Any]) -> None:
+    variables = demo["_meta"]["hostvars"]["localhost"]
+    assert variables["ansible_connection"] == "local"
+    assert variables["ansible_python_interpreter"] == sys.executable
+
+
+def test_an_override_says_only_what_differs(write: Any) -> None:
+    listing = inventory(write({"site": {"name": "lab", "hosts": [{"name": "replica", "count": 3}]}}))
+    assert problems(listing) == []
+    assert listing["image_server_replica"]["hosts"] == ["lab-replica1", "lab-replica2", "lab-replica3"]
+    assert listing["_meta"]["hostvars"]["lab-proxy"]["host_address"] == "172.30.77.64"
+
+
+STATIC = {
+    "name": "clinic",
+    "provider": "static",
+    "static": {"user": "debian", "bastion": "proxy", "network": {"cidr": "10.0.0.0/24"}},
+    "public": {"name": "images.example.org"},
+    "hosts": [
+        {"name": "database", "address": "10.0.0.10", "volumes": [{"name": "db", "device": "/dev/disk/by-id/a"}]},
+        {"name": "primary", "address": "10.0.0.11", "volumes": [{"name": "data", "device": "/dev/disk/by-id/b"}]},
+        {"name": "replica", "address": "10.0.0.12"},
+        {
+            "name": "proxy",
+            "address": "192.0.2.80",
+            "private_address": "10.0.0.13",
+            "volumes": [{"name": "cache", "device": "/dev/disk/by-id/c"}],
+        },
+    ],
+}
+
+
+def test_static_servers_are_reached_through_the_bastion(write: Any) -> None:
+    hosts = inventory(write({"site": STATIC}))["_meta"]["hostvars"]
+    assert hosts["clinic-database"]["ansible_host"] == "10.0.0.10"
+    assert hosts["clinic-database"]["ansible_user"] == "debian"
+    assert hosts["clinic-database"]["ansible_ssh_common_args"] == "-o ProxyJump=debian@192.0.2.80"
+    assert hosts["clinic-database"]["host_volumes"] == [
+        {"name": "db", "mount": "/var/lib/postgresql", "file_system": "xfs", "device": "/dev/disk/by-id/a"}
+    ]
+    assert hosts["clinic-proxy"]["ansible_host"] == "192.0.2.80"
+    assert hosts["clinic-proxy"]["host_address"] == "10.0.0.13"
+    assert "ansible_ssh_common_args" not in hosts["clinic-proxy"]
+    assert hosts["localhost"]["site_url"] == "https://images.example.org"
+    assert hosts["localhost"]["effective_site"]["public"]["address"] == "192.0.2.80"
+
+
+def test_openstack_hosts_exist_without_addresses(write: Any) -> None:
+    site = {
+        "name": "cloud",
+        "provider": "openstack",
+        "openstack": {"cloud": "a", "image": "b", "network": {"cidr": "192.168.1.0/24", "external": "c"}},
+        "public": {"name": "images.example.org"},
+        "hosts": [
+            {"name": name, "flavor": "m1.large", "volumes": [{"name": volume, "gib": 9}] if volume else []}
+            for name, volume in (("database", "db"), ("primary", "data"), ("replica", ""), ("proxy", "cache"))
+        ],
+    }
+    listing = inventory(write({"site": site}))
+    assert problems(listing) == ["site.provider: openstack cannot be deployed yet; write docker or static"]
+    assert listing["site"]["hosts"] == ["cloud-database", "cloud-primary", "cloud-replica", "cloud-proxy"]
+    assert "host_address" not in listing["_meta"]["hostvars"]["cloud-proxy"]
+
+
+def test_without_a_site_there_is_only_localhost_with_the_remedy() -> None:
+    listing = inventory()
+    assert problems(listing) == ["site: no site file given; pass -e @vars/<site>.yml"]
+    assert list(listing["_meta"]["hostvars"]) == ["localhost"]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("site:\n", "site.name: is missing; write the name of this site, for example idr127"),
+        ("site: {name: a}\ndestroy_volume: true\n", "destroy_volume: unknown variable; did you mean destroy_volumes?"),
+        ("site: {name: lab, base: dem}\n", "site.base: there is no vars/dem.yml; did you mean demo?"),
+        (
+            "site: {name: lab, manifests: [nowhere.yml]}\n",
+            f"site.manifests[0]: 'nowhere.yml' does not exist; write a path from {REPOSITORY} or an absolute one",
+        ),
+    ],
+)
+def test_a_wrong_site_leaves_only_localhost_and_the_problems(write: Any, content: str, expected: str) -> None:
+    listing = inventory(write(content))
+    assert list(listing["_meta"]["hostvars"]) == ["localhost"]
+    assert problems(listing) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ('site: {name: "{{ 1 / 0 }}"}\n', "site.name: '{{ 1 / 0 }}' is no name of small letters, digits and hyphens"),
+        ('site: {name: a, docker: {directory: "{{ 1 / 0 }}"}}\n', "site.docker.directory: '{{ 1 / 0 }}' is a template"),
+        ("site: &loop\n  name: lab\n  docker: *loop\n", "site.docker.docker: unknown key; it belongs to site"),
+        ("site: {name: lab, hosts: !!set {a, b}}\n", "site.hosts: a value of another kind is not a list"),
+        ("site: {name: !!binary aGVsbG8=}\n", "site.name: binary data is no name of small letters"),
+        ("site: {name: !vault x}\n", "site.name: a value of another kind is no name of small letters"),
+    ],
+)
+def test_validate_lists_the_problems_and_touches_nothing(write: Any, content: str, expected: str) -> None:
+    result = run(write(content), "playbooks/validate.yml", command="ansible-playbook")
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert "Traceback" not in result.stdout + result.stderr
+    assert expected in result.stdout
+    assert result.stdout.count(expected) == 1
+    assert "changed=0" in result.stdout
+
+
+def test_validate_names_the_sound_site_in_one_line() -> None:
+    result = run("-e@vars/demo.yml", "playbooks/validate.yml", command="ansible-playbook")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "Site demo is sound" in result.stdout
+
+
+@pytest.mark.parametrize("content", ["site:\n  name: lab\n   provider: [\n", "- a\n", "\x00"])
+def test_a_file_that_is_no_yaml_is_named_without_a_trace(write: Any, content: str) -> None:
+    argument = write(content)
+    result = run("--list", argument)
+    assert result.returncode != 0
+    assert "Traceback" not in result.stderr
+    assert argument[3:] in result.stderr
+
+
+def test_the_option_site_file_holds_without_extra_variables(tmp_path: Path) -> None:
+    (tmp_path / "test-site.yml").write_text("site: {name: lab}\ncache_warm_concurrency: 3\n", encoding="utf-8")
+    source = tmp_path / "site.yml"
+    source.write_text("plugin: imaging.repository.site\nsite_file: test-site.yml\n", encoding="utf-8")
+    listing = inventory(f"-i{source}")
+    assert problems(listing) == []
+    assert listing["_meta"]["hostvars"]["lab-proxy"]["cache_warm_concurrency"] == 3
+
+
+def test_the_scenarios_have_their_own_site() -> None:
+    listing = inventory("-imolecule/inventory")
+    assert problems(listing) == []
+    assert listing["site"]["hosts"] == [f"molecule-{name}" for name in HOSTS]
+
+
+def test_the_list_of_groups_is_that_of_the_schema() -> None:
+    groups = yaml.safe_load((REPOSITORY / "inventory" / "groups.yml").read_text(encoding="utf-8"))
+    found: dict[str, str] = {}
+
+    def visit(parent: str, content: Any) -> None:
+        for name, inner in ((content or {}).get("children") or {}).items():
+            found[name] = parent
+            visit(name, inner)
+
+    visit("site", groups["site"])
+    assert found == {name: group.parent for name, group in schema.GROUPS.items()}
