@@ -37,7 +37,7 @@ options:
     type: str
     default: http://127.0.0.1:8082
   refresh_sources:
-    description: Names of sources whose answers are fetched anew although they are cached, because they may have changed.
+    description: Names of sources whose answers are fetched anew although cached, because they may have changed.
     type: list
     elements: str
     default: []
@@ -106,9 +106,9 @@ from ..module_utils.warm import Engine, Limits, Source, Transport, WarmError
 
 def summary(report: dict) -> str:
     """Return the report in one line."""
-    return (f"{report['done']} of {report['total']} URLs done, {report['added']} new, {report['unsupported']} unsupported, "
-            f"{report['failed']} failed, coverage {100 * report['coverage']:.2f} %, {report['seconds']:.0f} s, "
-            f"{report['rate_per_second']:.0f}/s")
+    return (f"{report['done']} of {report['total']} URLs done, {report['added']} new, "
+            f"{report['unsupported']} unsupported, {report['failed']} failed, "
+            f"coverage {100 * report['coverage']:.2f} %, "{report['seconds']:.0f} s, {report['rate_per_second']:.0f}/s")
 
 
 def causes(report: dict) -> str:

@@ -21,7 +21,8 @@ class Clock:
 
 
 @pytest.mark.parametrize(("seconds", "text"), [
-    (0, "0 s"), (10.4, "10 s"), (60, "1 min"), (245, "4 min 5 s"), (11520, "3 h 12 min"), (86400 * 2 + 4 * 3600, "2 d 4 h"),
+    (0, "0 s"), (10.4, "10 s"), (60, "1 min"), (245, "4 min 5 s"), (11520, "3 h 12 min"),
+    (86400 * 2 + 4 * 3600, "2 d 4 h"),
 ])
 def test_duration(seconds, text):
     assert duration(seconds) == text

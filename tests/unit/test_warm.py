@@ -9,7 +9,8 @@ import urllib.parse
 import pytest
 
 from plugins.module_utils import warm
-from plugins.module_utils.warm import Answer, Concurrency, Engine, Item, Journal, Limits, Pages, Report, Source, WarmError
+from plugins.module_utils.warm import (Answer, Concurrency, Engine, Item, Journal, Limits, Pages, Report, Source,
+                                       WarmError)
 
 PROBE = "/images?since=0&limit=1"
 IMAGES = Source("images", "/images", 10, ("/images/{id}/rendered?width=256", "/images/{id}"))
@@ -123,7 +124,8 @@ def test_memory_is_bounded_by_the_page():
 
 def test_waiting_retries_are_bounded():
     report, transport, engine = run(
-        server({"/images": 5000}, lambda path, refresh, now: Answer(503)), limits=Limits(concurrency=2, give_up_after=10**9))
+        server({"/images": 5000}, lambda path, refresh, now: Answer(503)),
+        limits=Limits(concurrency=2, give_up_after=10**9))
     assert report.failed == 10000
     # The next assertion would be the size of the site without a bound.
     assert engine._waiting() == 0
@@ -159,7 +161,7 @@ def test_temporary_answers_are_tried_again():
 
     def item(path, refresh, now):
         seen[path] += 1
-        return Answer(503) if seen[path] == 1 else Answer(0, error="time-out") if seen[path] == 2 else Answer(200, "MISS")
+        return {1: Answer(503), 2: Answer(0, error="time-out")}.get(seen[path], Answer(200, "MISS"))
 
     report, _, _ = run(server({"/images": 5}, item))
     assert (report.cached, report.failed, report.retries) == (10, 0, 20)
@@ -213,8 +215,8 @@ def test_415_of_a_database_that_is_away_is_not_believed(probe_while_down):
 
 def test_nobody_answers():
     report, transport, _ = run(lambda path, refresh, now: Answer(0, error="connection refused"))
-    assert report.stopped == ("/images?since=0&limit=10: connection refused after 6 attempts; see to nginx on the cache "
-                              "host and to the image servers, then run the warm again")
+    assert report.stopped == ("/images?since=0&limit=10: connection refused after 6 attempts; see to nginx on the "
+                              "cache host and to the image servers, then run the warm again")
 
 
 def test_old_list_is_not_believed():
@@ -243,8 +245,8 @@ def test_stop_is_honest_about_what_is_missing():
 
 
 def test_refresh_goes_to_the_refresh_port():
-    report, transport, _ = run(server({"/series": 2}, lambda path, refresh, now: Answer(200, "BYPASS" if refresh else "HIT")),
-                               [Source("series", "/series", 10, ("/series/{id}",), refresh=True)])
+    report, _, _ = run(server({"/series": 2}, lambda path, refresh, now: Answer(200, "BYPASS" if refresh else "HIT")),
+                       [Source("series", "/series", 10, ("/series/{id}",), refresh=True)])
     assert report.by_cache_status == {"BYPASS": 2}
 
 

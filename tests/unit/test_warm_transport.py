@@ -85,7 +85,8 @@ class Server:
                 await asyncio.sleep(2)
             status = fault if isinstance(fault, int) else 200
             body, cache = self._answer(path)
-            writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\nX-Cache-Status: {cache}\r\n\r\n".encode() + body)
+            head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\nX-Cache-Status: {cache}\r\n\r\n"
+            writer.write(head.encode() + body)
             if status == 200:
                 self.cached.add(path)
             await writer.drain()
