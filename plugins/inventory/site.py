@@ -102,26 +102,25 @@ class InventoryModule(BaseInventoryPlugin):
 
     def _base(self, site: Any) -> Any:
         """Return what a site is merged over: its base over the base of that, and so on down to the demo."""
-        layers: list[dict[str, Any]] = []
-        names: list[str] = []
+        layers: dict[str, dict[str, Any]] = {}
         name = base_name(site)
-        while name not in names:
-            names.append(name)
+        while DEMO not in layers:
             file = REPOSITORY / "vars" / f"{name}.yml"
-            if not file.is_file():
+            if name in layers:
+                circle = " -> ".join([*layers, name])
+                self.problems.append(f"site.base: {circle} is a circle; let one of them be based on {DEMO}")
+                name = DEMO
+            elif not file.is_file() and name != DEMO:
                 self.problems.append(f"site.base: there is no vars/{name}.yml; {schema.one_of(name, site_files())}")
                 name = DEMO
-                continue
-            layers.append(self._read(file, f"vars/{name}.yml"))
-            if name == DEMO:
-                break
-            name = base_name(layers[-1].get("site"))
-        else:
-            self.problems.append(f"site.base: {' -> '.join([*names, name])} is a circle; let one be based on {DEMO}")
+            else:
+                layers[name] = self._read(file, f"vars/{name}.yml")
+                name = base_name(layers[name].get("site"))
         base: Any = None
-        for name, layer in reversed(list(zip(names, layers))):
-            if layer.get("site") != site:
-                self.problems += [f"vars/{name}.yml {line}" for line in schema.file_problems(layer.get("site"))]
+        for name, layer in reversed(layers.items()):
+            if "site" in layer and layer["site"] != site:
+                self.problems += [f"vars/{name}.yml {line}" for line in schema.file_problems(layer["site"])]
+                self._check_variables(layer, f"vars/{name}.yml ")
                 self._offer_variables(layer)
             base = schema.merged(base, layer.get("site"))
         return base
@@ -137,9 +136,9 @@ class InventoryModule(BaseInventoryPlugin):
         self.problems.append(f"{shown}: is no mapping of variables; begin it with site:")
         return {}
 
-    def _check_variables(self, content: dict[str, Any]) -> None:
+    def _check_variables(self, content: dict[str, Any], file: str = "") -> None:
         if set(content) - {"site"}:
-            self.problems += schema.variable_problems(content, role_variables())
+            self.problems += [file + line for line in schema.variable_problems(content, role_variables())]
 
     def _offer_variables(self, content: dict[str, Any]) -> None:
         for name, value in content.items():

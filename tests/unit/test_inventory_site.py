@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +220,51 @@ def test_the_option_site_file_holds_without_extra_variables(tmp_path: Path) -> N
     listing = inventory(f"-i{source}")
     assert problems(listing) == []
     assert listing["_meta"]["hostvars"]["lab-proxy"]["cache_warm_concurrency"] == 3
+
+
+@pytest.fixture
+def base() -> Iterator[Callable[[str], None]]:
+    """Return a function that writes vars/unit-test-base.yml: a base has to stand beside the demo."""
+    file = REPOSITORY / "vars" / "unit-test-base.yml"
+    yield lambda content: file.write_text(content, encoding="utf-8") and None
+    file.unlink(missing_ok=True)
+
+
+def test_a_base_has_a_base_and_lends_its_variables(write: Any, base: Callable[[str], None]) -> None:
+    base("site: {name: older, public: {https_port: 9443}}\ncache_warm_concurrency: 3\n")
+    listing = inventory(write("site: {name: lab, base: unit-test-base, public: {http_port: 9080}}"))
+    assert problems(listing) == []
+    variables = listing["_meta"]["hostvars"]["lab-proxy"]
+    assert variables["cache_warm_concurrency"] == 3
+    assert variables["effective_site"]["public"]["https_port"] == 9443
+    assert variables["effective_site"]["public"]["http_port"] == 9080
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (
+            "site: {name: older, base: unit-test-base}\n",
+            ["site.base: unit-test-base -> unit-test-base is a circle; let one of them be based on demo"],
+        ),
+        (
+            "site: {name: older, publc: {}}\n",
+            ["vars/unit-test-base.yml site.publc: unknown key; did you mean public?"],
+        ),
+        (
+            "site: {name: older}\ndestroy_volume: true\n",
+            ["vars/unit-test-base.yml destroy_volume: unknown variable; did you mean destroy_volumes?"],
+        ),
+        ("- site\n", ["vars/unit-test-base.yml: is no mapping of variables; begin it with site:"]),
+        ("site: [\n", None),
+    ],
+)
+def test_a_wrong_base_is_reported(
+    write: Any, base: Callable[[str], None], content: str, expected: list[str] | None
+) -> None:
+    base(content)
+    found = problems(inventory(write("site: {name: lab, base: unit-test-base}")))
+    assert found == expected if expected else found[0].startswith("vars/unit-test-base.yml: ")
 
 
 def test_the_scenarios_have_their_own_site() -> None:
