@@ -574,9 +574,9 @@ def _network(field: Field, value: Any) -> str:
     except ValueError:
         raise _Wrong(f"{_show(value)} is not an IPv4 network; write {_example(field)}") from None
     if "/" not in value:
-        network = network.supernet(new_prefix=24)
+        raise _Wrong(f"{_show(value)} says no length; write {network.supernet(new_prefix=24)}")
     if str(network) != value:
-        raise _Wrong(f"{_show(value)} is not the address of a network with its length; write {network}")
+        raise _Wrong(f"{_show(value)} is not how its network is written; write {network}")
     return str(network)
 
 
