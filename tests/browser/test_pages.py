@@ -208,6 +208,7 @@ def test_one_image_large_by_mouse_and_keyboard(browser: Any, catalogue: dict[str
     browser.driver.get('about:blank')
     browser.driver.get(first)
     browser.one('#lightbox-image img')
+    browser.until(lambda: browser.one('#lightbox-title').text == title, 'the image does not find its name')
 
 
 def test_metadata_opens_and_is_searched(browser: Any, catalogue: dict[str, Any]) -> None:
@@ -258,7 +259,7 @@ def test_keyboard_zooms_down_to_full_resolution(browser: Any, catalogue: dict[st
     settled(browser)
     assert levels(browser)[0] == 0
     before = browser.requests('/wsi/tiles/')
-    ActionChains(browser.driver).send_keys(Keys.ARROW_LEFT, Keys.ARROW_LEFT, Keys.ARROW_DOWN, Keys.ARROW_DOWN).perform()
+    ActionChains(browser.driver).send_keys(*[Keys.ARROW_LEFT] * 9).perform()
     settled(browser)
     assert len(browser.requests('/wsi/tiles/')) > len(before)
     ActionChains(browser.driver).send_keys('0').perform()
@@ -387,10 +388,12 @@ def test_screenshots(browser: Any, catalogue: dict[str, Any], request: pytest.Fi
     def save(name: str) -> None:
         picture = browser.command('Page.captureScreenshot', format='png')['data']
         (directory / name).write_bytes(base64.b64decode(picture))
+    browser.reset(height=1000)
     open_front(browser)
     browser.until(lambda: browser.run('return document.querySelectorAll(".frame.loaded").length') >= min(4, len(catalogue['studies'])), 'no pictures')
     browser.run('document.activeElement.blur(); return new Promise((done) => setTimeout(done, 600))')
     save('gallery.png')
+    browser.reset()
     open_slide(browser, catalogue)
     for _ in range(2):
         browser.one('[data-do=in]').click()

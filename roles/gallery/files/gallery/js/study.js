@@ -19,10 +19,11 @@ let openedBy = null;
 
 const sections = whenNear((section) => fillers.get(section)?.(), "300px");
 const fillers = new WeakMap();
+const sectionOf = new Map();
 
 async function start() {
     const id = new URLSearchParams(location.search).get("id");
-    showState(page, { title: "Loading the study …" });
+    showState(page, { kind: "loading", title: "Loading the study …" });
     page.setAttribute("aria-busy", "true");
     const catalogue = await readCatalogue().catch(() => ({ site: {}, studies: [] }));
     const known = catalogue.studies.find((study) => study.id === id) ?? {};
@@ -101,6 +102,7 @@ function seriesSection(series, study) {
         }
     };
     reserve(section, series, slide);
+    sectionOf.set(series.ID, section);
     fillers.set(section, fill);
     sections.observe(section);
     return section;
@@ -186,13 +188,26 @@ function followAddress() {
     else if (dialog.open) dialog.close();
 }
 
-function showImage(id) {
+function showLabel(id) {
     const label = labels.get(id) ?? { title: "Image", order: [id] };
     sequence = label.order;
     document.querySelector("#lightbox-title").textContent = label.title;
     const position = sequence.indexOf(id);
     dialog.querySelector("[data-do=previous]").disabled = position <= 0;
     dialog.querySelector("[data-do=next]").disabled = position >= sequence.length - 1;
+    return label;
+}
+
+// Somebody came by the address of an image: its series, perhaps far down the page, tells its name and its neighbours.
+async function findLabel(id) {
+    const { ParentSeries } = await readJson(`/instances/${id}`).catch(() => ({}));
+    await fillers.get(sectionOf.get(ParentSeries))?.();
+    if (location.hash === `#image=${id}` && labels.has(id)) showLabel(id);
+}
+
+function showImage(id) {
+    if (!labels.has(id)) findLabel(id);
+    const label = showLabel(id);
     const place = document.querySelector("#lightbox-image");
     const image = element("img", { src: `/instances/${id}/preview`, alt: label.title, decoding: "async" });
     image.addEventListener("load", () => place.removeAttribute("aria-busy"));

@@ -13,7 +13,7 @@ async function start() {
         showState(place, { kind: "error", title: "The slide was not found", text: "The address is not complete." });
         return;
     }
-    showState(place, { title: "Loading the slide …" });
+    showState(place, { kind: "loading", title: "Loading the slide …" });
     let pyramid;
     try {
         pyramid = await readPyramid(series);
