@@ -1,0 +1,122 @@
+"""What verify can tell without a site: the table, the sample, the cache's files and the catalogue."""
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from plugins.module_utils.verify import (
+    CheckFailed, cache_file, cached_fraction, catalogue_problem, check, fill, missing_headers, read_json,
+    sample_offsets, summary, table,
+)
+from plugins.modules.site_verify import host_checks
+
+POLICY = yaml.safe_load(
+    (Path(__file__).parents[2] / "roles/image_server_orthanc/vars/main.yml").read_text())["image_server_orthanc_policy"]
+ID = "0123abcd-4567abcd-89abcdef-01234567-89abcdef"
+GOOD = {"name": "home page", "ok": True, "detail": "200", "remedy": ""}
+BAD = {"name": "replica1: share", "ok": False, "detail": "/srv/images is not mounted", "remedy": "run configure.yml"}
+
+
+def fail():
+    raise CheckFailed("found", "do this")
+
+
+def test_check():
+    assert check("a", lambda: "fine") == {"name": "a", "ok": True, "detail": "fine", "remedy": ""}
+    assert check("a", fail) == {"name": "a", "ok": False, "detail": "found", "remedy": "do this"}
+    assert check("a", lambda: {}["x"], (KeyError,), "look")["detail"] == "KeyError: 'x'"
+    with pytest.raises(ZeroDivisionError):
+        check("a", lambda: 1 / 0, (KeyError,))
+
+
+def test_table_is_aligned_and_has_remedies_only_where_one_is_needed():
+    assert table([GOOD, BAD]).splitlines() == [
+        "ok      home page        200",
+        "FAILED  replica1: share  /srv/images is not mounted",
+        "                         -> run configure.yml",
+    ]
+    assert table([]) == ""
+
+
+def test_summary():
+    assert summary([GOOD] * 27) == "verified: 27 checks passed"
+    assert summary([GOOD, BAD]) == "not verified: 1 of 2 checks failed"
+
+
+def test_cache_file_is_the_one_of_nginx():
+    path = f"/instances/{ID}/rendered?width=256"
+    key = hashlib.md5(path.encode()).hexdigest()
+    assert cache_file(POLICY, path) == f"/var/cache/nginx/thumbnails/{key[31]}/{key[29:31]}/{key}"
+    assert cache_file(POLICY, f"/series/{ID}").startswith("/var/cache/nginx/metadata/")
+    with pytest.raises(ValueError, match="no route"):
+        cache_file(POLICY, "/system")
+
+
+@pytest.mark.parametrize("path", POLICY["forbidden_paths"])
+def test_no_route_serves_a_forbidden_path(path):
+    path = fill(path, instance=ID, study=ID)
+    assert not any(re.search(route["match"], path) for route in POLICY["routes"])
+
+
+def test_routes_serve_what_is_warmed_and_verified():
+    wanted = [fill(url, id=ID) for source in POLICY["warm_sources"] for url in source["urls"] + source["optional_urls"]]
+    wanted += [fill(url, instance=ID, study=ID, series=ID) for url in
+               [*POLICY["verify"]["uncached"], *(POLICY["verify"][name] for name in ("metadata", "series", "tile"))]]
+    for path in wanted:
+        assert any(re.search(route["match"], path.partition("?")[0]) for route in POLICY["routes"]), path
+
+
+def test_sizes_that_verify_asks_for_are_not_warmed():
+    warmed = {fill(url, id=ID) for source in POLICY["warm_sources"] for url in source["urls"]}
+    assert not warmed & {fill(url, instance=ID) for url in POLICY["verify"]["uncached"]}
+
+
+def test_sample():
+    assert sample_offsets(0, 10, 100) == [0]
+    assert sample_offsets(345, 10, 100) == [0, 100, 200, 300]
+    offsets = sample_offsets(1_000_000, 10, 100)
+    assert len(set(offsets)) == 10 and all(0 <= offset < 1_000_000 and offset % 100 == 0 for offset in offsets)
+
+
+@pytest.mark.parametrize(("cached", "missing", "unsupported", "fraction"), [
+    (90, 10, 0, 0.9), (90, 0, 10, 1.0), (0, 0, 10, 1.0), (0, 0, 0, 0.0),
+])
+def test_cached_fraction(cached, missing, unsupported, fraction):
+    assert cached_fraction(cached, missing, unsupported) == fraction
+
+
+@pytest.mark.parametrize(("catalogue", "problem"), [
+    ({"studies": [{"id": "a"}, {"id": "b"}]}, ""),
+    ({"studies": [{"id": "a"}]}, "1 of 2 studies are not in the gallery, e.g. b"),
+    ({"studies": [{"id": "a"}, {"id": "b"}, {"id": "c"}]}, "1 studies of the gallery do not exist, e.g. c"),
+    ({}, "catalogue.json has no list of studies"),
+    ([], "catalogue.json has no list of studies"),
+])
+def test_catalogue(catalogue, problem):
+    assert catalogue_problem(catalogue, ["a", "b"]) == problem
+
+
+def test_security_headers():
+    good = {"content-security-policy": "default-src 'none'; img-src 'self'", "x-content-type-options": "nosniff",
+            "referrer-policy": "strict-origin-when-cross-origin"}
+    assert missing_headers(good) == []
+    assert missing_headers({**good, "content-security-policy": "default-src *"}) == ["content-security-policy"]
+    assert missing_headers({}) == list(good)
+
+
+def test_text_that_is_no_json():
+    assert read_json("[1]", "the list", "") == [1]
+    with pytest.raises(CheckFailed, match="the list is no JSON"):
+        read_json("<html>", "the list", "")
+
+
+def test_hosts_that_did_not_answer_are_lines_too():
+    checks = host_checks({"primary": {"checks": [GOOD]}, "replica1": {"unreachable": True, "msg": "no route to host\n"},
+                          "replica2": {}})
+    assert [(entry["name"], entry["ok"], entry["detail"]) for entry in checks] == [
+        ("home page", True, "200"), ("replica1: answers", False, "no route to host"),
+        ("replica2: answers", False, "was not asked")]
