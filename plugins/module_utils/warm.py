@@ -34,6 +34,8 @@ UNSUPPORTED = 415
 MAX_EXAMPLES = 10
 # Cache statuses of an answer that the cache gave because the image servers could not.
 STALE = frozenset({"STALE", "UPDATING"})
+# The cache status of an answer that was fetched anew on purpose, cached before or not.
+REFRESHED = "BYPASS"
 
 
 class WarmError(Exception):
@@ -68,7 +70,7 @@ class Source:
     def from_policy(cls, entry: dict, refresh: bool = False) -> Source:
         """Return the source of an entry of warm_sources (see the driver's vars/main.yml)."""
         return cls(entry["name"], entry["list"], int(entry["page_size"]), tuple(entry["urls"]),
-                   tuple(entry.get("optional_urls", ())), refresh)
+                   tuple(entry.get("optional_urls", ())), refresh or bool(entry.get("refresh", False)))
 
     @property
     def urls_per_id(self) -> int:
@@ -142,6 +144,8 @@ class Answer:
 
     @property
     def cause(self) -> str:
+        if self.cache in STALE:
+            return f"an old copy, because the image servers fail ({self.cache})"
         return self.error or f"HTTP {self.status}"
 
 
@@ -182,7 +186,7 @@ class Report:
     @property
     def added(self) -> int:
         """How many answers were not in the cache before."""
-        return sum(count for status, count in self.by_cache_status.items() if status not in STALE | {"HIT"})
+        return sum(count for status, count in self.by_cache_status.items() if status not in STALE | {"HIT", REFRESHED})
 
     @property
     def coverage(self) -> float:
@@ -212,6 +216,7 @@ class Report:
             "done": self.done,
             "cached": self.cached,
             "added": self.added,
+            "refreshed": self.by_cache_status[REFRESHED],
             "absent": self.absent,
             "unsupported": self.unsupported,
             "unsupported_examples": self.unsupported_examples,
@@ -419,7 +424,7 @@ class Engine:
                 self._later_or_now(suspect)
 
     def _handle_item(self, task: _Task, answer: Answer) -> None:
-        if answer.status == 200:
+        if answer.fresh or (answer.status == 200 and not task.refresh):
             self._finish(task, answer, "cached")
         elif answer.status == UNSUPPORTED:
             self._suspects.append(task)
@@ -467,8 +472,7 @@ class Engine:
 
 
 def _no_answer(path: str, answer: Answer, attempts: int) -> WarmError:
-    cause = f"an old copy, because the image servers fail ({answer.cache})" if answer.status == 200 else answer.cause
-    return WarmError(f"{path}: {cause} after {attempts} attempt{'s' if attempts > 1 else ''}; "
+    return WarmError(f"{path}: {answer.cause} after {attempts} attempt{'s' if attempts > 1 else ''}; "
                      "see to nginx on the cache host and to the image servers, then run the warm again")
 
 

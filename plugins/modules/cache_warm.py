@@ -19,8 +19,8 @@ options:
   sources:
     description:
       - The policy's warm sources. Each has C(name), C(list) (URL path that answers a JSON list of ids, in pages by
-        C(since) and C(limit)), C(page_size), C(urls) (templates with C({id})) and C(optional_urls) (the same, but
-        absence is ordinary).
+        C(since) and C(limit)), C(page_size), C(urls) (templates with C({id})), C(optional_urls) (the same, but
+        absence is ordinary) and C(refresh) (fetched anew although cached, because the answers change).
     type: list
     elements: dict
     required: true
@@ -37,7 +37,7 @@ options:
     type: str
     default: http://127.0.0.1:8082
   refresh_sources:
-    description: Names of sources whose answers are fetched anew although cached, because they may have changed.
+    description: Names of more sources to fetch anew, for which the policy does not ask.
     type: list
     elements: str
     default: []
@@ -85,10 +85,11 @@ summary:
   description: The counts in one line.
   returned: always
   type: str
-  sample: "702 of 702 URLs done, 702 new, 0 unsupported, 0 failed, coverage 100.00 %, 4 s, 176/s"
+  sample: "702 of 702 URLs done, 690 new, 12 refreshed, 0 unsupported, 0 failed, coverage 100.00 %, 4 s, 176/s"
 report:
   description:
-    - Counts of the run. C(cached) (C(added) of them were not before), C(absent) (optional and not there),
+    - Counts of the run. C(cached) (C(added) of them were not before, C(refreshed) were fetched
+      anew), C(absent) (optional and not there),
       C(unsupported) (the image server cannot decode the image), C(failed), C(retries), C(bytes), C(seconds),
       C(rate_per_second), C(coverage), C(by_cache_status), C(by_status), C(failures) (by cause, with examples).
     - In check mode only C(total).
@@ -107,7 +108,7 @@ from ..module_utils.warm import Engine, Limits, Source, Transport, WarmError
 def summary(report: dict) -> str:
     """Return the report in one line."""
     return (f"{report['done']} of {report['total']} URLs done, {report['added']} new, "
-            f"{report['unsupported']} unsupported, {report['failed']} failed, "
+            f"{report['refreshed']} refreshed, "{report['unsupported']} unsupported, {report['failed']} failed, "
             f"coverage {100 * report['coverage']:.2f} %, "{report['seconds']:.0f} s, {report['rate_per_second']:.0f}/s")
 
 

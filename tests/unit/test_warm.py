@@ -248,6 +248,14 @@ def test_refresh_goes_to_the_refresh_port():
     report, _, _ = run(server({"/series": 2}, lambda path, refresh, now: Answer(200, "BYPASS" if refresh else "HIT")),
                        [Source("series", "/series", 10, ("/series/{id}",), refresh=True)])
     assert report.by_cache_status == {"BYPASS": 2}
+    assert report.added == 0
+
+
+def test_refresh_does_not_take_an_old_copy():
+    report, _, _ = run(server({"/series": 1}, lambda path, refresh, now: Answer(200, "STALE")),
+                       [Source("series", "/series", 10, ("/series/{id}",), refresh=True)])
+    assert report.failures == {"an old copy, because the image servers fail (STALE)":
+                               {"count": 1, "examples": ["/series/id-0"]}}
 
 
 def test_journal_is_asked_and_told():
@@ -269,7 +277,7 @@ def test_added_counts_what_was_not_cached():
     report = Report()
     for status in ("HIT", "MISS", "EXPIRED", "STALE", "BYPASS", ""):
         report.note(Item("/a", "s"), Answer(200, status), "cached")
-    assert report.added == 4
+    assert (report.added, report.as_dict()["refreshed"]) == (3, 1)
 
 
 def test_pause_doubles_up_to_a_limit():
