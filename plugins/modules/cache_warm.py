@@ -107,9 +107,9 @@ from ..module_utils.warm import Engine, Limits, Source, Transport, WarmError
 
 def summary(report: dict) -> str:
     """Return the report in one line."""
-    return (f"{report['done']} of {report['total']} URLs done, {report['added']} new, "
-            f"{report['refreshed']} refreshed, "{report['unsupported']} unsupported, {report['failed']} failed, "
-            f"coverage {100 * report['coverage']:.2f} %, "{report['seconds']:.0f} s, {report['rate_per_second']:.0f}/s")
+    return (f"{report['done']} of {report['total']} URLs done, {report['added']} new, {report['refreshed']} refreshed, "
+            f"{report['unsupported']} unsupported, {report['failed']} failed, "
+            f"coverage {100 * report['coverage']:.2f} %, {report['seconds']:.0f} s, {report['rate_per_second']:.0f}/s")
 
 
 def causes(report: dict) -> str:
