@@ -31,7 +31,7 @@ def problems(names: Sequence[str], existing: object) -> list[str]:
              for name in names if not re.fullmatch(r'vault_[a-z0-9_]+', name)]
     if not isinstance(existing, Mapping):
         return [*found, 'secrets: the file does not hold names and values; restore it from its copy']
-    return found + [f"secrets: '{name}' in the file is empty or not a text; restore it, or remove the line to have a new one made"
+    return found + [f"secrets: '{name}' in the file is empty or not a text; restore it, or remove its line"
                     for name, value in existing.items() if not isinstance(value, str) or not value]
 
 

@@ -372,16 +372,19 @@ def plan(volume: Volume, device: Device, point: MountPoint, has_udev: bool, host
         actions.append('grow')
 
     size = size_text(device.size_bytes)
-    wanted = f'{volume.name}: {volume.file_system} {label}, {size}, mounted at {volume.mount} by {unit_name(volume.mount)}'
+    by = f'by {unit_name(volume.mount)}'
+    wanted = f'{volume.name}: {volume.file_system} {label}, {size}, mounted at {volume.mount} {by}'
     held = {
         'blank': 'blank',
         'unfinished': 'a format of ours that was cut',
         'foreign': ' and '.join(str(entry) for entry in device.signatures) or 'data without a known signature',
         'own': f"{volume.file_system} {label}, {size_text(device.file_system_bytes) if 'grow' in actions else size}",
     }[content]
-    mounted = 'not mounted' if 'mount' in actions else f'mounted at {volume.mount}'
-    by = '' if 'mount' in actions else f" by {unit_name(volume.mount)}{' (to be rewritten)' if 'unit' in actions else ''}"
-    before = f'{volume.name}: {held}, {mounted}{by}' if actions else wanted
+    mounted = 'not mounted'
+    if 'mount' not in actions:
+        outdated = 'by an outdated unit' if point.unit else 'without a unit'
+        mounted = f"mounted at {volume.mount} {outdated if 'unit' in actions else by}"
+    before = f'{volume.name}: {held}, {mounted}'
     return Plan(volume, '', tuple(actions), label, uuid, before, wanted)
 
 

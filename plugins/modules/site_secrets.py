@@ -134,13 +134,12 @@ def main() -> None:
             if new:
                 write(path, site_secrets.added(text, {name: site_secrets.generate() for name in new}))
         except OSError as error:
-            module.fail_json(msg=f'secrets: {path} cannot be written: {error.strerror}. Nothing was lost; free space or '
-                                 'correct the permissions and run again')
+            module.fail_json(msg=f'secrets: {path} cannot be written: {error.strerror}. Nothing was lost; free space '
+                                 'or correct the permissions, and run again')
     kept = [name for name in names if name in existing]
-    module.exit_json(
-        changed=bool(new or closing), made=new, kept=kept,
-        diff={'before': ''.join(f'{name}\n' for name in existing), 'after': ''.join(f'{n}\n' for n in [*existing, *new])},
-    )
+    diff = {key: ''.join(f'{name}\n' for name in held) for key, held in (
+        ('before', existing), ('after', [*existing, *new]))}
+    module.exit_json(changed=bool(new or closing), made=new, kept=kept, diff=diff)
 
 
 if __name__ == '__main__':

@@ -319,13 +319,29 @@ def make_file_system(module: AnsibleModule, plan: storage.Plan, device: storage.
     return identifier
 
 
+def write_unit(module: AnsibleModule, volume: storage.Volume, text: str) -> None:
+    """Writes and enables the mount unit of a volume.
+
+    systemd loads a unit that is new to it by itself; reading all units again takes longer than formatting 100 GiB.
+    """
+    unit = storage.unit_name(volume.mount)
+    path = f'{UNIT_DIRECTORY}/{unit}'
+    write_file(path, text)
+    os.makedirs(WANTS_DIRECTORY, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.symlink(path, f'{WANTS_DIRECTORY}/{unit}')
+    loaded = run(module, 'systemctl', 'show', '--property=FragmentPath,NeedDaemonReload', unit).split()
+    if sorted(loaded) != [f'FragmentPath={path}', 'NeedDaemonReload=no']:
+        run(module, 'systemctl', 'daemon-reload')
+
+
 def mount_volume(module: AnsibleModule, plan: storage.Plan, device: storage.Device) -> None:
     """Mounts a volume by its unit; a new file system takes over owner and mode of the directory below it."""
     volume, unit = plan.volume, storage.unit_name(plan.volume.mount)
     os.makedirs(volume.mount, mode=0o755, exist_ok=True)
     below = os.stat(volume.mount)
     try:
-        run(module, 'systemctl', 'enable', '--quiet', '--now', unit)
+        run(module, 'systemctl', 'start', unit)
     except Failed as error:
         journal = run(module, 'journalctl', '--quiet', '--output=cat', '--lines=3', f'--unit={unit}', accept=(0, 1))
         raise Failed(f"{error} Last messages of {unit}: {' '.join(journal.split())}") from error
@@ -361,12 +377,10 @@ def apply(module: AnsibleModule, plan: storage.Plan, device: storage.Device, has
     if device.begun or 'format' in actions:
         os.unlink(note_path(volume))
     if 'unit' in actions:
-        write_file(f'{UNIT_DIRECTORY}/{unit}', storage.unit_text(volume, identifier, has_udev))
-        run(module, 'systemctl', 'daemon-reload')
+        write_unit(module, volume, storage.unit_text(volume, identifier, has_udev))
     if 'mount' in actions:
         mount_volume(module, plan, device)
     elif 'unit' in actions:
-        run(module, 'systemctl', 'enable', '--quiet', unit)
         run(module, 'systemctl', 'reload', unit)
     if 'grow' not in actions and 'mount' in actions and storage.grows(
             device.size_bytes, mounted_bytes(volume.mount, volume.file_system)):

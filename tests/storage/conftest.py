@@ -95,11 +95,13 @@ class Host:
         import ansible
         source = Path(ansible.__file__).parent
         collection = 'ansible_collections/imaging/repository/plugins'
-        self.command('mkdir', '-p', f'{LIBRARY}/ansible', f'{LIBRARY}/{collection}/modules', f'{LIBRARY}/{collection}/module_utils')
+        directories = ('ansible', f'{collection}/modules', f'{collection}/module_utils')
+        self.command('mkdir', '-p', *(f'{LIBRARY}/{directory}' for directory in directories))
         self.command('touch', f'{LIBRARY}/ansible/__init__.py')
         shell('docker', 'cp', '--quiet', str(source / 'module_utils'), f'{self.name}:{LIBRARY}/ansible/')
         for name in ('modules/storage_volumes.py', 'module_utils/storage.py'):
-            shell('docker', 'cp', '--quiet', str(REPOSITORY / 'plugins' / name), f'{self.name}:{LIBRARY}/{collection}/{name}')
+            target = f'{self.name}:{LIBRARY}/{collection}/{name}'
+            shell('docker', 'cp', '--quiet', str(REPOSITORY / 'plugins' / name), target)
 
     def start_volumes(self, *volumes: dict, check: bool = False, **options) -> subprocess.Popen:
         """Begins a call of storage_volumes."""

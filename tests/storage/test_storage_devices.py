@@ -1,6 +1,7 @@
 """storage_volumes on real loop devices in a container with systemd: run by `bin/test storage`."""
 from __future__ import annotations
 
+import json
 import os
 import struct
 import time
@@ -12,6 +13,8 @@ from tests.storage.conftest import GIB, MIB, SIZE_BYTES, Host, Loop, shell
 
 DATA = {'name': 'data', 'device': '/dev/disk/by-id/imaging-repository-data', 'mount': '/srv/data'}
 OTHER = {'name': 'other', 'device': '/dev/disk/by-id/imaging-repository-other', 'mount': '/srv/other'}
+
+NOTES = '/var/lib/imaging-repository/storage'
 
 
 def actions(answer: dict) -> list[list[str]]:
@@ -79,7 +82,8 @@ def test_blank_device_is_planned_then_formatted_then_left_alone(host: Host, data
     assert actions(made) == [['format', 'unit', 'mount']] * 2
     kinds = host.command('findmnt', '--noheadings', '--output', 'FSTYPE,LABEL,UUID', '/srv/data').split()
     assert kinds == ['xfs', 'ir-data', made['volumes'][0]['uuid']]
-    assert host.command('findmnt', '--noheadings', '--output', 'FSTYPE,LABEL', '/srv/other').split() == ['ext4', 'ir-other']
+    kinds = host.command('findmnt', '--noheadings', '--output', 'FSTYPE,LABEL', '/srv/other').split()
+    assert kinds == ['ext4', 'ir-other']
 
     again = host.volumes(DATA, {**OTHER, 'file_system': 'ext4'})
     assert actions(again) == [[], []] and not again['changed']
@@ -219,6 +223,45 @@ def test_format_without_its_final_label_is_redone(host: Host, data: Loop, file_s
     assert actions(host.volumes(volume)) == [[]]
 
 
+def test_unit_that_is_outdated_or_missing_is_written_while_the_volume_stays_mounted(host: Host, data: Loop) -> None:
+    unit = '/etc/systemd/system/srv-data.mount'
+    host.volumes(DATA)
+    host.command('sed', '-i', 's/noatime,//', unit)
+    host.command('systemctl', 'daemon-reload')
+    host.command('mount', '-o', 'remount,relatime', '/srv/data')
+    assert actions(host.volumes(DATA)) == [['unit']]
+    assert 'noatime' in host.command('findmnt', '--noheadings', '--output', 'OPTIONS', '/srv/data')
+
+    host.forget()
+    host.command('mkdir', '/srv/data')
+    host.command('mount', DATA['device'], '/srv/data')
+    assert actions(host.volumes(DATA)) == [['unit']]
+    assert actions(host.volumes(DATA)) == [[]]
+    assert host.command('systemctl', 'is-enabled', 'srv-data.mount') == 'enabled'
+
+
+def test_service_that_waited_for_its_volume_starts_with_it(host: Host, data: Loop) -> None:
+    service = '[Unit]\nRequiresMountsFor=/srv/data\n[Service]\nExecStart=/bin/sh -c "findmnt /srv/data && sleep 60"\n'
+    host.command('sh', '-c', f"printf '{service}' > /etc/systemd/system/test-user.service && systemctl daemon-reload")
+    host.command('systemctl', 'show', 'test-user.service')
+    assert actions(host.volumes(DATA)) == [['format', 'unit', 'mount']]
+    host.command('systemctl', 'start', 'test-user.service')
+    host.command('systemctl', 'stop', 'srv-data.mount')
+    assert host.command('systemctl', 'is-active', 'test-user.service', check=False) == 'inactive'
+    host.command('systemctl', 'start', 'test-user.service')
+    assert host.command('findmnt', '--noheadings', '--output', 'LABEL', '/srv/data') == 'ir-data'
+
+
+def test_remains_of_a_cut_format_are_redone_only_with_the_note_of_this_host(host: Host, data: Loop) -> None:
+    data.write(4096, os.urandom(64 * 1024))
+    note = json.dumps({'device': DATA['device'], 'size_bytes': SIZE_BYTES})
+    host.command('sh', '-c', f"mkdir -p {NOTES} && echo '{note}' > {NOTES}/other.formatting")
+    assert 'data without a known signature' in host.volumes(DATA)['msg']
+    host.command('mv', f'{NOTES}/other.formatting', f'{NOTES}/data.formatting')
+    assert actions(host.volumes(DATA)) == [['format', 'unit', 'mount']]
+    assert host.command('ls', NOTES) == ''
+
+
 @pytest.mark.parametrize('file_system', ['xfs', 'ext4'])
 def test_run_that_is_killed_anywhere_is_completed_by_the_next(host: Host, data: Loop, file_system: str) -> None:
     volume = {**DATA, 'file_system': file_system}
@@ -229,7 +272,7 @@ def test_run_that_is_killed_anywhere_is_completed_by_the_next(host: Host, data: 
         process = host.start_volumes(volume)
         # From the note on, every moment is one in which a write may be under way.
         killer = f"""
-            for _ in $(seq 2000); do [ -e /var/lib/imaging-repository/storage/data.formatting ] && break; sleep 0.005; done
+            for _ in $(seq 2000); do [ -e {NOTES}/data.formatting ] && break; sleep 0.005; done
             sleep {delay_ms / 1000}
             for process in /proc/[0-9]*; do
               case $(cat $process/comm) in
@@ -239,7 +282,8 @@ def test_run_that_is_killed_anywhere_is_completed_by_the_next(host: Host, data: 
             """
         host.command('sh', '-c', killer, check=False)
         process.communicate()
-        left.add(shell('blkid', '--probe', '--output', 'value', '--match-tag', 'LABEL', data.path, check=False).stdout.strip())
+        probe = ('blkid', '--probe', '--output', 'value', '--match-tag', 'LABEL', data.path)
+        left.add(shell(*probe, check=False).stdout.strip())
         answer = host.volumes(volume)
         assert not answer.get('failed'), f'after {delay_ms} ms: {answer["msg"]}'
         assert host.command('findmnt', '--noheadings', '--output', 'LABEL', '/srv/data') == 'ir-data'
@@ -247,7 +291,8 @@ def test_run_that_is_killed_anywhere_is_completed_by_the_next(host: Host, data: 
     assert left - {'ir-data'}, 'some kills came before the final label'
 
 
-def test_data_survive_a_restart_and_a_missing_device_does_not_hold_up_the_boot(host: Host, data: Loop, other: Loop) -> None:
+def test_data_survive_a_restart_and_a_missing_device_does_not_hold_up_a_boot(
+        host: Host, data: Loop, other: Loop) -> None:
     host.volumes(DATA, OTHER)
     service = """[Unit]\nRequiresMountsFor=/srv/data\n[Service]\nExecStart=/bin/sleep infinity
         ExecStartPre=/usr/bin/touch /srv/data/started\n[Install]\nWantedBy=multi-user.target\n"""
@@ -264,8 +309,9 @@ def test_data_survive_a_restart_and_a_missing_device_does_not_hold_up_the_boot(h
     host.command('touch', '/srv/data')
     data.resize(0)
     assert host.restart() < 30, 'the boot does not wait'
-    assert host.command('systemctl', 'is-active', 'srv-data.mount', 'srv-other.mount', 'multi-user.target', 'local-fs.target',
-                        check=False).split() == ['failed', 'active', 'active', 'active']
+    units = ('srv-data.mount', 'srv-other.mount', 'multi-user.target', 'local-fs.target')
+    states = host.command('systemctl', 'is-active', *units, check=False).split()
+    assert states == ['failed', 'active', 'active', 'active']
     assert host.command('systemctl', 'is-active', 'test-user.service', check=False) == 'inactive'
     assert host.command('ls', '/srv/data') == '', 'no service on the empty mount point'
     assert 'has no size' in host.volumes(DATA, OTHER)['msg']

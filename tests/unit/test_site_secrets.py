@@ -22,8 +22,11 @@ def test_secrets_are_long_different_and_need_no_quoting() -> None:
     assert all(set(secret) <= set(string.ascii_letters + string.digits + '-_') and len(secret) == 43 for secret in made)
 
 
-@given(st.dictionaries(st.from_regex(r'vault_[a-z]{1,8}', fullmatch=True), st.text(string.ascii_letters + '-_', min_size=1)),
-       st.dictionaries(st.from_regex(r'vault_new_[a-z]{1,8}', fullmatch=True), st.text(string.ascii_letters + '-_', min_size=1)))
+values = st.text(string.ascii_letters + '-_', min_size=1)
+
+
+@given(st.dictionaries(st.from_regex(r'vault_[a-z]{1,8}', fullmatch=True), values),
+       st.dictionaries(st.from_regex(r'vault_new_[a-z]{1,8}', fullmatch=True), values))
 def test_adding_keeps_what_was_there(old: dict[str, str], new: dict[str, str]) -> None:
     text = site_secrets.added(site_secrets.added('', old), new)
     assert yaml.safe_load(text) == ({**old, **new} or None)

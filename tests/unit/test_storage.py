@@ -99,7 +99,8 @@ def test_signatures_of_blkid_and_wipefs_are_joined() -> None:
 
 
 def test_gpt_is_one_signature_with_its_identifier() -> None:
-    found = storage.parse_signatures(f'PTTYPE=gpt\nPTUUID={UUID}\n', wipefs({'type': 'gpt'}, {'type': 'gpt'}, {'type': 'PMBR'}))
+    listed = wipefs({'type': 'gpt'}, {'type': 'gpt'}, {'type': 'PMBR'})
+    found = storage.parse_signatures(f'PTTYPE=gpt\nPTUUID={UUID}\n', listed)
     assert found == (Signature('gpt', '', UUID),)
 
 
@@ -178,10 +179,11 @@ def test_note_of_a_begun_format_gives_no_right_to_what_others_made_since() -> No
 
 REFUSALS = [
     ('the message of the style guide', DATA, device(Signature('ext4', 'old-data', UUID)), MountPoint(),
-     "storage: volume data of primary (device /dev/disk/by-id/virtio-data): holds an ext4 file system labelled 'old-data' "
-     'that this site did not make; nothing was written. Mount it by hand, choose another volume, or name it in '
-     'wipe_signature: ext4:old-data.'),
-    ('no label', DATA, device(Signature('xfs', '', UUID)), MountPoint(), f'an xfs file system without a label (UUID {UUID})'),
+     'storage: volume data of primary (device /dev/disk/by-id/virtio-data): holds an ext4 file system labelled '
+     "'old-data' that this site did not make; nothing was written. Mount it by hand, choose another volume, or "
+     'name it in wipe_signature: ext4:old-data.'),
+    ('no label', DATA, device(Signature('xfs', '', UUID)), MountPoint(),
+     f'an xfs file system without a label (UUID {UUID})'),
     ('LVM', DATA, device(Signature('LVM2_member', '', 'x')), MountPoint(), 'holds an LVM physical volume'),
     ('RAID', DATA, device(Signature('linux_raid_member', 'host:0', 'x')), MountPoint(), 'a member of a RAID array'),
     ('LUKS', DATA, device(Signature('crypto_LUKS', '', 'x')), MountPoint(), 'an encrypted (LUKS) volume'),
@@ -194,17 +196,20 @@ REFUSALS = [
      device(Signature('ext4', 'old-data', UUID)), MountPoint(), 'wipe_signature: ext4:old-data (not ext4).'),
     ('swapped', DATA, device(Signature('xfs', 'ir-db', UUID)), MountPoint(),
      "holds the volume labelled 'ir-db', not 'ir-data'; nothing was written. Are two devices swapped?"),
-    ('other file system', Volume('data', '/d', '/srv/images', 'ext4'), device(OWN), MountPoint(), 'Write file_system: xfs'),
+    ('other file system', Volume('data', '/d', '/srv/images', 'ext4'), device(OWN), MountPoint(),
+     'Write file_system: xfs'),
     ('missing', DATA, Device(problem='does not exist'), MountPoint(), 'does not exist'),
     ('detached', DATA, Device(number='7:1', path='/dev/loop1'), MountPoint(), 'has no size'),
     ('tiny', DATA, Device(number='7:1', size_bytes=100 * MIB), MountPoint(), 'has 100 MiB, too small for xfs'),
-    ('smaller than said', Volume('data', '/d', '/srv/images', gib=11), BLANK, MountPoint(), 'has 10 GiB, the site says 11 GiB'),
+    ('smaller than said', Volume('data', '/d', '/srv/images', gib=11), BLANK, MountPoint(),
+     'has 10 GiB, the site says 11 GiB'),
     ('shrunk', DATA, device(OWN, file_system_bytes=20 * GIB), MountPoint(), 'it was shrunk'),
     ('read-only device', DATA, Device(number='7:1', size_bytes=GIB, read_only=True), MountPoint(), 'is read-only'),
     ('read-only mount', DATA, device(OWN, mounted_at=('/srv/images',)),
      MountPoint(number='254:16', read_only=True, unit=UNIT, enabled=True), 'is read-only'),
     ('held', DATA, Device(number='7:1', size_bytes=GIB, in_use=True), MountPoint(), 'is in use by something else'),
-    ('mounted elsewhere', DATA, device(OWN, in_use=True, mounted_at=('/mnt',)), MountPoint(), 'is mounted at /mnt, the site says'),
+    ('mounted elsewhere', DATA, device(OWN, in_use=True, mounted_at=('/mnt',)), MountPoint(),
+     'is mounted at /mnt, the site says'),
     ('mount point taken', DATA, BLANK, MountPoint(number='8:1'), 'another file system is mounted at /srv/images'),
     ('mount point unusable', DATA, BLANK, MountPoint(problem='cannot be mounted: a link'), 'cannot be mounted: a link'),
     ('mount point full', DATA, BLANK, MountPoint(empty=False), 'would hide what is in /srv/images'),
@@ -217,7 +222,8 @@ REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize(('volume', 'found', 'point', 'words'), [case[1:] for case in REFUSALS], ids=[case[0] for case in REFUSALS])
+@pytest.mark.parametrize(
+    ('volume', 'found', 'point', 'words'), [case[1:] for case in REFUSALS], ids=[case[0] for case in REFUSALS])
 def test_refusals(volume: Volume, found: Device, point: MountPoint, words: str) -> None:
     made = plan(volume, found, point)
     assert words in made.refusal and made.refusal.startswith('storage: volume data of primary (device ')
@@ -244,7 +250,8 @@ def test_own_volume_is_never_wiped() -> None:
 
 signatures = st.builds(
     Signature, st.sampled_from(['xfs', 'ext4', 'swap', 'gpt', 'LVM2_member']),
-    st.sampled_from(['', 'ir-data', 'ir-db', 'old', storage.LABEL_WHILE_FORMATTING]), st.sampled_from(['', UUID, OTHER_UUID]))
+    st.sampled_from(['', 'ir-data', 'ir-db', 'old', storage.LABEL_WHILE_FORMATTING]),
+    st.sampled_from(['', UUID, OTHER_UUID]))
 devices = st.builds(
     Device, path=st.just('/dev/vdb'), number=st.just('254:16'), size_bytes=st.sampled_from([0, MIB, 10 * GIB]),
     read_only=st.booleans(), in_use=st.booleans(), mounted_at=st.sampled_from([(), ('/srv/images',), ('/mnt',)]),
@@ -257,7 +264,7 @@ wipes = st.sampled_from(['', 'ext4:old', 'xfs:ir-db', 'unknown:0123456789ab', 'g
 
 
 @given(devices, points, wipes)
-def test_nothing_is_formatted_that_is_not_blank_unfinished_or_named(found: Device, point: MountPoint, wipe: str) -> None:
+def test_only_what_is_blank_unfinished_or_named_is_formatted(found: Device, point: MountPoint, wipe: str) -> None:
     volume = Volume('data', '/d', '/srv/images', wipe_signature=wipe)
     made = plan(volume, found, point)
     assert bool(made.refusal) + bool(made.actions) <= 1
@@ -265,26 +272,27 @@ def test_nothing_is_formatted_that_is_not_blank_unfinished_or_named(found: Devic
         foreign = [entry for entry in found.signatures if entry.label != storage.LABEL_WHILE_FORMATTING]
         blank = not found.signatures and (not found.edges or found.begun)
         assert blank or not foreign or wipe in storage.wipe_names(found)
-        assert not any((entry.type, entry.label) == ('xfs', 'ir-data') and entry.uuid for entry in found.signatures[:1]) or (
-            len(found.signatures) > 1)
+        assert storage.content_of(volume, found) != 'own'
         assert not found.in_use or point.number == found.number
         assert not found.read_only and found.size_bytes
 
 
 def test_problems_before_any_device() -> None:
     assert storage.problems([DATA, Volume('db', '/dev/b', '/srv/b')]) == []
-    found = storage.problems([Volume('Data', 'vdb', '/srv/../images/'), Volume('db', '/dev/b', '/'), Volume('db', '/dev/b', '/')])
+    twice = Volume('db', '/dev/b', '/')
+    found = storage.problems([Volume('Data', 'vdb', '/srv/../images/'), twice, twice])
     assert len(found) == 8 and any('volumes db and db have one name: db' in line for line in found)
 
 
 def test_two_paths_to_one_device() -> None:
     db = Volume('db', '/dev/disk/by-path/b', '/srv/db')
-    assert 'volumes data and db are on one device' in storage.shared_devices([DATA, db], {'data': BLANK, 'db': BLANK})[0]
+    found = storage.shared_devices([DATA, db], {'data': BLANK, 'db': BLANK})
+    assert 'volumes data and db are on one device' in found[0]
     gone = Device(problem='does not exist')
     assert storage.shared_devices([DATA, db], {'data': gone, 'db': gone}) == []
 
 
 def test_mount_points_inside_others_come_later() -> None:
-    inner, outer, sibling = (Volume(name, '/d', mount) for name, mount in (('a', '/srv/x/y'), ('b', '/srv/x'), ('c', '/srv/x-y')))
+    inner, outer, sibling = (Volume('v', '/d', mount) for mount in ('/srv/x/y', '/srv/x', '/srv/x-y'))
     order = storage.in_order([inner, sibling, outer])
     assert order.index(outer) < order.index(inner)

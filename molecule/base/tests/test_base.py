@@ -11,5 +11,6 @@ def test_journal_survives_a_reboot(host) -> None:
 
 
 def test_journal_has_a_size(host) -> None:
-    started = host.check_output('journalctl --unit systemd-journald --quiet --output=cat --grep "System Journal" --lines=1')
+    started = host.check_output('journalctl --unit systemd-journald --quiet --output=cat --lines=1 '
+                                '--grep "System Journal"')
     assert 'max 256.0M' in started
