@@ -1,0 +1,128 @@
+"""PostgreSQL: on its volume, tuned, closed to everybody but the image servers, and the reader cannot write."""
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+import testinfra
+
+testinfra_hosts = ["ansible://database"]
+REPOSITORY = Path(__file__).parents[3]
+INVENTORY = str(REPOSITORY / "molecule/inventory")
+
+# Asks to log in and prints the server's answer: R (go on with the password) or its refusal.
+ASK = """
+import socket, struct, sys
+parameters = f'user\\0{sys.argv[2]}\\0database\\0{sys.argv[3]}\\0\\0'.encode()
+with socket.create_connection((sys.argv[1], 5432), timeout=5) as server:
+    server.sendall(struct.pack('!ii', 8 + len(parameters), 196608) + parameters)
+    answer = server.recv(1000)
+print('R' if answer[:1] == b'R' else answer.decode(errors='replace').replace('\\0', ' '))
+"""
+
+
+def sql(host, statement: str, database: str = "image_server"):
+    """Run SQL as postgres, who may log in on the host itself."""
+    return host.run("runuser -u postgres -- psql --no-psqlrc -tA -v ON_ERROR_STOP=1 -d %s -c %s", database, statement)
+
+
+def answer(database, group: str, role: str, name: str = "image_server") -> str:
+    """What the database says to a role that comes from a host of the group."""
+    host = testinfra.get_hosts([f"ansible://{group}"], ansible_inventory=INVENTORY)[0]
+    address = database.ansible.get_variables()["host_address"]
+    return host.check_output("python3 -c %s %s %s %s", ASK, address, role, name)
+
+
+def test_the_cluster_is_on_its_volume_with_checksums(host):
+    assert host.mount_point("/var/lib/postgresql").exists
+    assert sql(host, "SHOW data_directory").stdout.strip() == "/var/lib/postgresql/15/main"
+    assert sql(host, "SHOW data_checksums").stdout.strip() == "on"
+    assert sql(host, "SHOW server_encoding").stdout.strip() == "UTF8"
+
+
+def test_the_server_is_tuned_for_its_host_and_no_setting_waits_for_a_restart(host):
+    memory = host.ansible.get_variables()["host_memory_mib"]
+    assert sql(host, "SELECT setting::bigint / 128 FROM pg_settings WHERE name = 'shared_buffers'"
+               ).stdout.strip() == str(memory // 4)
+    assert sql(host, "SELECT count(*) FROM pg_settings WHERE pending_restart").stdout.strip() == "0"
+
+
+@pytest.mark.parametrize("group, role", [("image_server_primary", "image_server_owner"),
+                                         ("image_server_replica", "image_server_reader")])
+def test_image_servers_may_log_in_with_their_role(host, group, role):
+    assert answer(host, group, role) == "R"
+
+
+@pytest.mark.parametrize("group, role, name", [
+    ("image_server_primary", "image_server_reader", "image_server"),
+    ("image_server_replica", "image_server_owner", "image_server"),
+    ("image_server_replica", "image_server_reader", "postgres"),
+    ("image_server_primary", "postgres", "image_server"),
+    ("cache", "image_server_reader", "image_server"),
+    ("cache", "image_server_owner", "image_server"),
+    ("database", "image_server_owner", "image_server"),
+])
+def test_everybody_else_is_rejected(host, group, role, name):
+    assert "no pg_hba.conf entry" in answer(host, group, role, name)
+
+
+def test_passwords_are_kept_as_scram(host):
+    assert sql(host, "SELECT bool_and(rolpassword LIKE 'SCRAM-SHA-256$%') FROM pg_authid WHERE rolname LIKE "
+                     "'image_server_%'").stdout.strip() == "t"
+
+
+def test_the_reader_reads_tables_to_come_and_cannot_write(host):
+    try:
+        assert sql(host, "SET ROLE image_server_owner; CREATE TABLE molecule AS SELECT 1 AS one").rc == 0
+        reader = "SET ROLE image_server_reader; SET default_transaction_read_only = off; "
+        assert sql(host, reader + "SELECT one FROM molecule").stdout.split()[-1] == "1"
+        for statement in ("INSERT INTO molecule VALUES (2)", "DELETE FROM molecule", "DROP TABLE molecule",
+                          "CREATE TABLE other (one int)", "SELECT * FROM pg_authid"):
+            refused = sql(host, reader + statement)
+            assert refused.rc != 0
+            assert "permission denied" in refused.stderr or "must be owner" in refused.stderr
+        assert sql(host, "SELECT setconfig FROM pg_db_role_setting JOIN pg_roles ON oid = setrole "
+                         "WHERE rolname = 'image_server_reader'").stdout.count("default_transaction_read_only=on") == 1
+    finally:
+        sql(host, "DROP TABLE IF EXISTS molecule")
+
+
+def test_searches_within_words_have_their_index(host):
+    assert sql(host, "SELECT similarity('orthanc', 'orthank') > 0.5").stdout.strip() == "t"
+
+
+def test_no_password_is_in_a_log(host):
+    for log in ("/var/log/postgresql", "/var/log/syslog"):
+        assert host.run("grep -rqiE %s %s", "password '|SCRAM-SHA-256", log).rc != 0
+
+
+@pytest.mark.parametrize("remains, message", [
+    ("14/main/PG_VERSION", "found /var/lib/postgresql/14/main/PG_VERSION"),
+    ("", "holds files but no cluster"),
+])
+def test_nothing_is_initialised_over_what_is_there(host, remains, message):
+    script = (REPOSITORY / "roles/database/files/initialise").read_text()
+    # In a directory of its own, so that the test cannot harm the cluster; without a volume of its own.
+    script = script.replace("volume=/var/lib/postgresql", "volume=/root/molecule").replace("var-lib-postgresql", "none")
+    script = script.replace("mountpoint", "false")
+    host.check_output("mkdir -p /root/molecule/%s", str(Path(remains or "15/main/data").parent))
+    host.check_output("touch /root/molecule/%s", remains or "15/main/data")
+    try:
+        before = host.check_output("find /root/molecule")
+        refused = host.run("sh -c %s", script)
+        assert refused.rc == 1
+        assert message.replace("/var/lib/postgresql", "/root/molecule") in refused.stderr
+        assert "nothing was written" in refused.stderr
+        assert host.check_output("find /root/molecule") == before
+    finally:
+        host.check_output("rm -r /root/molecule")
+
+
+def test_a_killed_server_comes_back(host):
+    host.check_output("systemctl kill --signal=KILL --kill-who=main postgresql@15-main.service")
+    for _ in range(30):
+        time.sleep(1)
+        if sql(host, "SELECT 1").rc == 0:
+            break
+    assert sql(host, "SELECT 1").stdout.strip() == "1"

@@ -1,0 +1,142 @@
+"""The primary writes, replicas only read; without database or share a replica is down, and comes back by itself."""
+from __future__ import annotations
+
+import base64
+import json
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+import testinfra
+import yaml
+from pydicom.data import get_testdata_file
+
+testinfra_hosts = ["ansible://image_server_replica"]
+REPOSITORY = Path(__file__).parents[3]
+INVENTORY = str(REPOSITORY / "molecule/inventory")
+SECRETS = yaml.safe_load((REPOSITORY / "state/molecule/secrets.yml").read_text())
+PASSWORDS = {"operator": SECRETS["vault_image_server_operator_password"],
+             "cache": SECRETS["vault_image_server_cache_password"]}
+
+
+def request(host, path: str, user: str | None = "operator", method: str = "GET", data: bytes | None = None,
+            accept: str = "*/*") -> tuple[int, bytes]:
+    """Status (0 without an answer) and body of a request to the image server of a host."""
+    address = host.ansible.get_variables()["host_address"]
+    question = urllib.request.Request(f"http://{address}:8042{path}", data, {"Accept": accept}, method=method)
+    if user:
+        question.add_header("Authorization", "Basic " + base64.b64encode(f"{user}:{PASSWORDS[user]}".encode()).decode())
+    try:
+        with urllib.request.urlopen(question, timeout=10) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+    except OSError:
+        return 0, b""
+
+
+def seconds_until(host, healthy: bool) -> float:
+    """Seconds until the health URL answers 200 (or does not); at most 60."""
+    start = time.monotonic()
+    while (request(host, "/system")[0] == 200) is not healthy and time.monotonic() - start < 60:
+        time.sleep(0.5)
+    return time.monotonic() - start
+
+
+def one(group: str):
+    return testinfra.get_hosts([f"ansible://{group}"], ansible_inventory=INVENTORY)[0]
+
+
+@pytest.fixture(scope="module")
+def primary():
+    return one("image_server_primary")
+
+
+@pytest.fixture(scope="module")
+def image(primary):
+    """An image that the primary imported: its ids, as Orthanc told them."""
+    status, answer = request(primary, "/instances", method="POST", data=Path(get_testdata_file("CT_small.dcm")).read_bytes())
+    assert status == 200
+    yield json.loads(answer)
+    assert request(primary, f"/instances/{json.loads(answer)['ID']}", method="DELETE")[0] == 200
+
+
+def test_a_replica_serves_what_the_primary_imported(host, image):
+    path = f"/instances/{image['ID']}"
+    assert request(host, path, "cache")[0] == 200
+    assert request(host, f"{path}/file", "cache")[1] == Path(get_testdata_file("CT_small.dcm")).read_bytes()
+    status, thumbnail = request(host, f"{path}/rendered?width=256", "cache", accept="image/jpeg")
+    assert status == 200
+    assert thumbnail.startswith(b"\xff\xd8")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_a_replica_refuses_to_write(host, image, method):
+    for path in (f"/instances/{image['ID']}", "/instances", "/tools/shutdown", "/tools/reset"):
+        assert request(host, path, "operator", method, b"x")[0] == 403
+    assert request(host, f"/instances/{image['ID']}")[0] == 200
+
+
+def test_the_primary_keeps_what_the_loader_says_about_a_study(host, primary, image):
+    path = f"/studies/{image['ParentStudy']}/metadata"
+    for name in ("Title", "Description", "Licence", "Source"):
+        assert request(primary, f"{path}/{name}", method="PUT", data=b"said")[0] == 200
+        assert request(host, f"{path}/{name}")[1] == b"said"
+
+
+def test_nobody_comes_in_without_a_password_or_by_the_wrong_door(host, primary):
+    assert request(host, "/system", None)[0] == 401
+    assert request(primary, "/system", None)[0] == 401
+    assert request(primary, "/system", "cache")[0] == 401
+    assert request(host, "/app/explorer.html")[0] == 404
+
+
+def test_passwords_are_readable_to_the_service_only(host):
+    configuration = host.file("/etc/orthanc/site.json")
+    assert (configuration.user, configuration.group, configuration.mode) == ("root", "orthanc", 0o640)
+
+
+def test_the_service_has_a_limit_and_logs_to_the_journal(host):
+    memory = host.ansible.get_variables()["host_memory_mib"]
+    limit = host.check_output("systemctl show --property=MemoryMax --value orthanc.service")
+    assert int(limit) == memory * 8 // 10 * 1024 ** 2
+    assert "Orthanc has started" in host.check_output("journalctl --unit orthanc.service --quiet --output=cat")
+
+
+def test_a_replica_without_its_share_is_down_and_comes_back(host, primary):
+    primary.check_output("systemctl stop ssh && (pkill -KILL -u share || true)")
+    try:
+        assert seconds_until(host, healthy=False) < 15
+    finally:
+        primary.check_output("systemctl start ssh")
+    assert seconds_until(host, healthy=True) < 40
+
+
+def test_a_replica_without_its_database_is_unhealthy_and_comes_back_without_a_restart(host):
+    database = one("database")
+    process = host.check_output("systemctl show --property=MainPID --value orthanc.service")
+    database.check_output("systemctl stop postgresql@15-main.service")
+    try:
+        assert seconds_until(host, healthy=False) < 15
+    finally:
+        database.check_output("systemctl start postgresql@15-main.service")
+    assert seconds_until(host, healthy=True) < 40
+    assert host.check_output("systemctl show --property=MainPID --value orthanc.service") == process
+
+
+def test_a_killed_server_comes_back(host):
+    host.check_output("systemctl kill --signal=KILL --kill-who=main orthanc.service")
+    time.sleep(1)
+    assert seconds_until(host, healthy=True) < 40
+
+
+def test_an_operators_stop_is_respected(host):
+    host.check_output("systemctl stop orthanc.service")
+    try:
+        time.sleep(12)
+        assert request(host, "/system")[0] == 0
+    finally:
+        host.check_output("systemctl start orthanc.service")
+    assert request(host, "/system")[0] == 200
