@@ -65,7 +65,8 @@ def path_problems(document: dict, name: str, directory: str) -> list[str]:
         path = os.path.join(directory, study["path"])
         where = f"{name}: studies[{index}].path"
         if not os.path.exists(path):
-            remedy = f"run {document['made_by']}" if document.get("made_by") else "correct the path or copy the images there"
+            made_by = document.get("made_by")
+            remedy = f"run {made_by}" if made_by else "correct the path or copy the images there"
             found.append(f"{where}: {path} does not exist; {remedy}")
         elif not os.access(path, os.R_OK):
             found.append(f"{where}: {path} cannot be read; give its user the right to")

@@ -75,7 +75,7 @@ class Client:
             self._sleep(pause_seconds)
             pause_seconds = min(pause_seconds * 2, LONGEST_PAUSE_SECONDS)
         if status in (401, 403):
-            raise OrthancError(f"{self.url}: refuses user {self._user} ({status}); apply role image_server_orthanc first")
+            raise OrthancError(f"{self.url}: refuses user {self._user} ({status}); run playbooks/configure.yml first")
         if status == 507:
             raise OrthancError(f"{self.url}: its storage is full; enlarge the volume, then run the same again")
         return status, answer

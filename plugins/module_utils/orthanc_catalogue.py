@@ -37,7 +37,7 @@ def _entry(client: Client, study: dict) -> dict:
         "thumbnail": _thumbnail(client, series, whole_slide),
         "series": len(series),
         "instances": sum(len(one["Instances"]) for one in series),
-        "modalities": sorted({one["MainDicomTags"]["Modality"] for one in series if one["MainDicomTags"].get("Modality")}),
+        "modalities": sorted({one["MainDicomTags"].get("Modality", "") for one in series} - {""}),
         "whole_slide": whole_slide,
     }
 

@@ -163,8 +163,9 @@ def lock(directory: str) -> Iterator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise LoadError(f"{directory}/lock: another load is at work on this host (process {stream.read().strip()}); "
-                            "wait until it is done") from None
+            process = stream.read().strip()
+            raise LoadError(f"{directory}/lock: another load is at work on this host (process {process}); wait until "
+                            "it is done") from None
         stream.truncate()
         stream.write(f"{os.getpid()}\n")
         stream.flush()
@@ -344,7 +345,7 @@ class Loader:
                 status, answer = self._client.request(method[0], f"/studies/{study}/metadata/{name}", method[1])
                 if status != 200:
                     raise OrthancError(f"{self._client.url}: does not take metadata {name} ({status} {words(answer)}); "
-                                       "its configuration lacks UserMetadata: apply role image_server_orthanc")
+                                       "its configuration lacks UserMetadata: run playbooks/configure.yml")
             return bool(differing)
 
         return sum(changed for _, changed in in_parallel(of_study, owner.items(), self._workers))

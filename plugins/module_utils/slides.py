@@ -63,8 +63,8 @@ def convert(source: str, target: str, title: str) -> list[str]:
         pyramid, tags = os.path.join(partial, "pyramid.tif"), os.path.join(partial, "dataset.json")
         with open(tags, "w", encoding="utf-8") as stream:
             json.dump(dataset(_sha256(source), title, os.path.basename(source)), stream)
-        _run(["vips", "tiffsave", source, pyramid, "--tile", "--pyramid", "--compression", "jpeg", "--Q", str(JPEG_QUALITY),
-              "--tile-width", str(TILE_PIXELS), "--tile-height", str(TILE_PIXELS)], partial)
+        _run(["vips", "tiffsave", source, pyramid, "--pyramid", "--compression", "jpeg", "--Q", str(JPEG_QUALITY),
+              "--tile", "--tile-width", str(TILE_PIXELS), "--tile-height", str(TILE_PIXELS)], partial)
         # To files, because a password among the arguments would show in the list of processes.
         _run(["OrthancWSIDicomizer", pyramid, "--dataset", tags, "--folder", partial, "--folder-pattern", "%06d.dcm"],
              partial)
@@ -104,7 +104,7 @@ def _run(command: list[str], directory: str) -> None:
     try:
         answer = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, env=environment)
     except FileNotFoundError:
-        raise SlideError(f"{command[0]} is not installed; apply role image_server_orthanc") from None
+        raise SlideError(f"{command[0]} is not installed; run playbooks/load.yml, which installs it") from None
     if answer.returncode:
         lines = (answer.stderr.strip() or answer.stdout.strip() or f"exit status {answer.returncode}").splitlines()
         raise SlideError(f"{command[0]} cannot convert it ({lines[-1].strip()[-200:]}); is it a whole TIFF?")

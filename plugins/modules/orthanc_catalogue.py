@@ -47,8 +47,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 studies:
-  description: The studies by title, each with C(id), C(title), C(description), C(licence), C(source), C(thumbnail) (a URL
-    path), C(series) and C(instances) (counts), C(modalities) and C(whole_slide).
+  description: The studies by title, each with C(id), C(title), C(description), C(licence), C(source), C(thumbnail)
+    (a URL path), C(series) and C(instances) (counts), C(modalities) and C(whole_slide).
   returned: always
   type: list
   elements: dict

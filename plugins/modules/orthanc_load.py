@@ -91,8 +91,8 @@ failures:
   elements: str
 report:
   description:
-    - Counts C(files), C(to_import) (files), C(imported) (instances that Orthanc did not have), C(instances), C(studies),
-      C(metadata_changed) (studies) and C(seconds). In check mode what would be done.
+    - Counts C(files), C(to_import) (files), C(imported) (instances that Orthanc did not have), C(instances),
+      C(studies), C(metadata_changed) (studies) and C(seconds). In check mode what would be done.
   returned: always
   type: dict
 """

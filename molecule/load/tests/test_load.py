@@ -123,8 +123,8 @@ def test_nothing_but_journals_is_left_on_the_volume(host) -> None:
 def while_loading(host, manifest: Path, command: str) -> None:
     """Wait until ten of the manifest's images are imported, then run the shell command on the primary at once."""
     journal = f"{DIRECTORY}/{key_of(str(manifest), 'images')}.journal"
-    host.check_output(f"timeout 180 sh -c 'until [ \"$(cat {journal} 2>/dev/null | wc -l)\" -ge 10 ]; do sleep 0.02; done; "
-                      f"{command}'")
+    ten_are_there = f'[ "$(cat {journal} 2>/dev/null | wc -l)" -ge 10 ]'
+    host.check_output(f"timeout 180 sh -c 'until {ten_are_there}; do sleep 0.02; done; {command}'")
 
 
 def test_damaged_and_foreign_files_are_named_and_all_others_imported(orthanc, images) -> None:
