@@ -176,6 +176,7 @@ def site_variables(site: dict[str, Any]) -> dict[str, Any]:
         "effective_site": site,
         "site_network_cidr": site[site["provider"]]["network"]["cidr"],
         "site_url": schema.url(site),
+        "image_server_driver": site["image_server"]["driver"],
         "site_state_directory": str(REPOSITORY / "state" / site["name"]),
     }
 
