@@ -1,4 +1,5 @@
 """Sends digests first, and the contents only of files that differ: see the module of the same name."""
+
 from __future__ import annotations
 
 import base64

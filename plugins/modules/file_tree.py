@@ -80,8 +80,11 @@ DIRECTORY_MODE = 0o755
 
 def files_below(directory: str) -> dict[str, str]:
     """Return the full path of each file (links included) below `directory` by its path relative to it."""
-    return {os.path.relpath(os.path.join(parent, name), directory): os.path.join(parent, name)
-            for parent, _directories, names in os.walk(directory) for name in names}
+    return {
+        os.path.relpath(os.path.join(parent, name), directory): os.path.join(parent, name)
+        for parent, _directories, names in os.walk(directory)
+        for name in names
+    }
 
 
 def is_right(path: str, digest: str) -> bool:
@@ -145,12 +148,22 @@ def main() -> None:
     )
     dest, digests, contents = (module.params[name] for name in ('dest', 'digests', 'contents'))
     if digests is None:
-        module.fail_json(msg='file_tree: the action plugin of this name did not run; call the module as imaging.repository.file_tree')
+        module.fail_json(
+            msg='file_tree: the action plugin of this name did not run; call the module as imaging.repository.file_tree'
+        )
     written, removed = plan(dest, digests, module.params['keep'])
     result = {
-        'changed': bool(written or removed), 'written': written, 'removed': removed,
-        'diff': [{'before_header': dest, 'after_header': dest, 'before': ''.join(f'{path}\n' for path in removed),
-                  'after': ''.join(f'{path}\n' for path in written)}],
+        'changed': bool(written or removed),
+        'written': written,
+        'removed': removed,
+        'diff': [
+            {
+                'before_header': dest,
+                'after_header': dest,
+                'before': ''.join(f'{path}\n' for path in removed),
+                'after': ''.join(f'{path}\n' for path in written),
+            }
+        ],
         # What the action plugin still has to send.
         'missing': [path for path in written if path not in contents],
     }

@@ -1,4 +1,5 @@
 """A headless Chromium on the public pages of a running site: IMAGING_REPOSITORY_URL, by default the demo's."""
+
 from __future__ import annotations
 
 import json
@@ -15,15 +16,26 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-FLAGS = ['--headless=new', '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update',
-         '--disable-sync', '--no-first-run', '--ignore-certificate-errors', '--hide-scrollbars']
+FLAGS = [
+    '--headless=new',
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+    '--no-first-run',
+    '--ignore-certificate-errors',
+    '--hide-scrollbars',
+]
 # A format that the image server cannot draw is a fact of real data; the pages say so in words.
 EXPECTED_ERRORS = ('status of 415',)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add --screenshots."""
-    parser.addoption('--screenshots', type=Path, metavar='DIRECTORY', help='also write gallery.png and deep-zoom.png there')
+    parser.addoption(
+        '--screenshots', type=Path, metavar='DIRECTORY', help='also write gallery.png and deep-zoom.png there'
+    )
 
 
 @pytest.fixture(scope='session')
@@ -63,9 +75,13 @@ class Browser:
             self.command('Page.removeScriptToEvaluateOnNewDocument', identifier=identifier)
         self._scripts.clear()
         self.driver.get_log('browser')
-        self.command('Emulation.setDeviceMetricsOverride', width=width, height=height, deviceScaleFactor=1, mobile=phone)
-        self.command('Emulation.setEmulatedMedia',
-                     features=[{'name': name.replace('_', '-'), 'value': value} for name, value in media.items()])
+        self.command(
+            'Emulation.setDeviceMetricsOverride', width=width, height=height, deviceScaleFactor=1, mobile=phone
+        )
+        self.command(
+            'Emulation.setEmulatedMedia',
+            features=[{'name': name.replace('_', '-'), 'value': value} for name, value in media.items()],
+        )
 
     def command(self, name: str, **parameters: Any) -> dict[str, Any]:
         """Run one command of Chromium's own protocol."""
@@ -76,7 +92,7 @@ class Browser:
         self._scripts.append(self.command('Page.addScriptToEvaluateOnNewDocument', source=script)['identifier'])
 
     def answer(self, **answers: tuple[int, Any]) -> None:
-        """Answer requests for addresses that contain a key of `window.answers` by (status, JSON), here and not by the site."""
+        """Answer requests whose address contains a keyword by its (status, JSON), here and not by the site."""
         self.before_pages('window.answers = ' + json.dumps(answers) + ''';
             const real = window.fetch;
             window.fetch = async (address, options) => {
@@ -100,7 +116,9 @@ class Browser:
 
     def one(self, selector: str) -> WebElement:
         """Return the first visible element of a CSS selector, once there is one."""
-        return self.until(lambda: next((found for found in self.all(selector) if found.is_displayed()), None), f'no {selector}')
+        return self.until(
+            lambda: next((found for found in self.all(selector) if found.is_displayed()), None), f'no {selector}'
+        )
 
     def until(self, condition: Any, message: str, seconds: float = 15) -> Any:
         """Return the first true value of `condition`, or fail with `message`."""
@@ -108,8 +126,11 @@ class Browser:
 
     def errors(self) -> list[str]:
         """Return the console's errors since the last call."""
-        return [entry['message'] for entry in self.driver.get_log('browser')
-                if entry['level'] == 'SEVERE' and not any(part in entry['message'] for part in EXPECTED_ERRORS)]
+        return [
+            entry['message']
+            for entry in self.driver.get_log('browser')
+            if entry['level'] == 'SEVERE' and not any(part in entry['message'] for part in EXPECTED_ERRORS)
+        ]
 
     def requests(self, part: str = '') -> list[str]:
         """Return the addresses that this page has asked for and that contain `part`, repeated ones once."""

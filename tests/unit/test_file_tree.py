@@ -1,4 +1,5 @@
 """A directory holds exactly the files of its sources, and what is right is left alone."""
+
 from __future__ import annotations
 
 import hashlib
@@ -55,8 +56,13 @@ def test_what_no_source_has_goes_except_what_others_write(tmp_path: Path, tree: 
 
 
 def test_a_later_source_wins_and_hidden_files_stay_out(tmp_path: Path) -> None:
-    for name, content in {'one/page.html': 'one', 'one/only.html': 'only', 'two/page.html': 'two', 'two/.git/config': 'x',
-                          'two/.hidden': 'x'}.items():
+    for name, content in {
+        'one/page.html': 'one',
+        'one/only.html': 'only',
+        'two/page.html': 'two',
+        'two/.git/config': 'x',
+        'two/.hidden': 'x',
+    }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
     assert read_tree([str(tmp_path / 'one'), str(tmp_path / 'two')]) == {'page.html': b'two', 'only.html': b'only'}

@@ -1,4 +1,5 @@
 """The public pages as the proxy serves them: all are there, and its headers let them work."""
+
 from __future__ import annotations
 
 import json
@@ -10,7 +11,13 @@ testinfra_hosts = ['ansible://cache']
 
 PAGES = Path(__file__).parents[3] / 'roles/gallery/files/gallery'
 FILES = sorted(str(path.relative_to(PAGES)) for path in PAGES.rglob('*') if path.is_file())
-TYPES = {'.html': 'text/html', '.css': 'text/css', '.js': 'application/javascript', '.svg': 'image/svg+xml', '.json': 'application/json'}
+TYPES = {
+    '.html': 'text/html',
+    '.css': 'text/css',
+    '.js': 'application/javascript',
+    '.svg': 'image/svg+xml',
+    '.json': 'application/json',
+}
 # Asks for several paths over one connection, as a browser would, and prints [status, headers, SHA-256, text].
 CLIENT = r'''
 import hashlib, http.client, json, ssl, sys
@@ -36,7 +43,9 @@ def policy(headers: dict[str, str]) -> dict[str, list[str]]:
     """The content security policy by directive; what is not named falls back to default-src."""
     directives = [directive.split() for directive in headers['content-security-policy'].split(';') if directive.strip()]
     named = {name: values for name, *values in directives}
-    return {name: named.get(name, named['default-src']) for name in ('script-src', 'style-src', 'img-src', 'connect-src')}
+    return {
+        name: named.get(name, named['default-src']) for name in ('script-src', 'style-src', 'img-src', 'connect-src')
+    }
 
 
 def test_every_file_is_served_as_it_is(host) -> None:
@@ -66,12 +75,18 @@ def test_headers_let_the_pages_work_and_nothing_else(host, page: str) -> None:
 def test_catalogue_is_valid_and_asked_anew(host) -> None:
     [[status, headers, _digest, text]] = ask(host, ('/catalogue.json', {}))
     assert status == 200 and headers['content-type'].startswith('application/json')
-    catalogue = json.loads(text) if len(text) < 100000 else json.loads(host.file('/var/www/gallery/catalogue.json').content_string)
+    catalogue = (
+        json.loads(text)
+        if len(text) < 100000
+        else json.loads(host.file('/var/www/gallery/catalogue.json').content_string)
+    )
     assert catalogue['site']['title'] and set(catalogue['site']) == {'title', 'description', 'contact'}
     for study in catalogue['studies']:
         assert len(study['id']) == 44 and study['title'] and study['instances'] > 0
     assert 'no-cache' in headers.get('cache-control', '') or 'max-age=0' in headers.get('cache-control', '')
-    [[again, _headers, _digest, _text]] = ask(host, ('/catalogue.json', {'If-Modified-Since': headers['last-modified']}))
+    [[again, _headers, _digest, _text]] = ask(
+        host, ('/catalogue.json', {'If-Modified-Since': headers['last-modified']})
+    )
     assert again == 304
 
 

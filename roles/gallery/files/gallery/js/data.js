@@ -51,7 +51,8 @@ export function showSite(site, pageTitle = null) {
     const title = site.title || "Image repository";
     document.title = pageTitle ? `${pageTitle} · ${title}` : title;
     for (const place of document.querySelectorAll("[data-site=title]")) place.textContent = title;
-    for (const place of document.querySelectorAll("[data-site=description]")) place.textContent = site.description ?? "";
+    for (const place of document.querySelectorAll("[data-site=description]"))
+        place.textContent = site.description ?? "";
     for (const place of document.querySelectorAll("[data-site=contact]")) {
         if (!/^[^\s@]+@[^\s@]+$/.test(site.contact ?? "")) continue;
         place.replaceChildren("Contact: ", element("a", { href: `mailto:${site.contact}` }, site.contact));
@@ -63,14 +64,16 @@ export function showFailure(target, error, what, retry) {
     if (!(error instanceof RequestError)) console.error(error);
     if (error instanceof RequestError && !error.busy) {
         showState(target, {
-            kind: "error", title: `${what} was not found`,
+            kind: "error",
+            title: `${what} was not found`,
             text: "It may have been withdrawn, or the address is mistyped.",
             action: element("a", { class: "button", href: "/" }, "All studies"),
         });
         return;
     }
     showState(target, {
-        kind: "error", title: "The image servers are busy",
+        kind: "error",
+        title: "The image servers are busy",
         text: `${what} could not be read just now. Nothing is lost; please try again in a moment.`,
         action: element("button", { class: "button", type: "button", onclick: retry }, "Try again"),
     });

@@ -35,7 +35,9 @@ export function sourceLink(source) {
     let host = source;
     try {
         host = new URL(source).hostname.replace(/^www\./, "") || source;
-    } catch { /* a citation instead of an address */ }
+    } catch {
+        /* a citation instead of an address */
+    }
     return webLink(source, host);
 }
 
@@ -65,10 +67,22 @@ export function isIdentifier(text) {
 }
 
 const modalities = {
-    CR: "Computed radiography", CT: "Computed tomography", DX: "Digital radiography", GM: "General microscopy",
-    MG: "Mammography", MR: "Magnetic resonance", NM: "Nuclear medicine", OP: "Ophthalmic photography", OT: "Other",
-    PT: "Positron emission tomography", PX: "Panoramic X-ray", RF: "Radio fluoroscopy", SM: "Slide microscopy",
-    US: "Ultrasound", XA: "X-ray angiography", XC: "Photography",
+    CR: "Computed radiography",
+    CT: "Computed tomography",
+    DX: "Digital radiography",
+    GM: "General microscopy",
+    MG: "Mammography",
+    MR: "Magnetic resonance",
+    NM: "Nuclear medicine",
+    OP: "Ophthalmic photography",
+    OT: "Other",
+    PT: "Positron emission tomography",
+    PX: "Panoramic X-ray",
+    RF: "Radio fluoroscopy",
+    SM: "Slide microscopy",
+    US: "Ultrasound",
+    XA: "X-ray angiography",
+    XC: "Photography",
 };
 
 /** The name of a DICOM modality code, or the code itself. */
@@ -83,18 +97,28 @@ export function modalityLabels(codes) {
 
 /** Show one message in place of what `target` holds: a heading, a sentence, perhaps a button. */
 export function showState(target, { title, text = "", action = null, kind = "info" }) {
-    target.replaceChildren(element("div", { class: `state state-${kind}`, role: kind === "error" ? "alert" : "status" },
-        element("h2", {}, title), text && element("p", {}, text), action));
+    target.replaceChildren(
+        element(
+            "div",
+            { class: `state state-${kind}`, role: kind === "error" ? "alert" : "status" },
+            element("h2", {}, title),
+            text && element("p", {}, text),
+            action,
+        ),
+    );
     target.removeAttribute("aria-busy");
 }
 
 /** Call `start(element)` once for each observed element when it comes near the visible part of the page. */
 export function whenNear(start, margin = "600px") {
-    const observer = new IntersectionObserver((entries) => {
-        for (const entry of entries.filter((candidate) => candidate.isIntersecting)) {
-            observer.unobserve(entry.target);
-            start(entry.target);
-        }
-    }, { rootMargin: margin });
+    const observer = new IntersectionObserver(
+        (entries) => {
+            for (const entry of entries.filter((candidate) => candidate.isIntersecting)) {
+                observer.unobserve(entry.target);
+                start(entry.target);
+            }
+        },
+        { rootMargin: margin },
+    );
     return observer;
 }

@@ -1,5 +1,15 @@
 // The front page: all studies as cards, searched while typing.
-import { count, element, modalityLabels, modalityName, ownAddress, showState, sourceLink, studyAddress, whenNear } from "./dom.js";
+import {
+    count,
+    element,
+    modalityLabels,
+    modalityName,
+    ownAddress,
+    showState,
+    sourceLink,
+    studyAddress,
+    whenNear,
+} from "./dom.js";
 import { readCatalogue, readJson, showFailure, showSite } from "./data.js";
 import { overview, readPyramid } from "./pyramid.js";
 import { thumbnail } from "./thumbnail.js";
@@ -18,7 +28,9 @@ const slides = whenNear(showSlide);
 
 async function start() {
     list.setAttribute("aria-busy", "true");
-    list.replaceChildren(...Array.from({ length: 8 }, () => element("div", { class: "card skeleton", "aria-hidden": "true" })));
+    list.replaceChildren(
+        ...Array.from({ length: 8 }, () => element("div", { class: "card skeleton", "aria-hidden": "true" })),
+    );
     let catalogue;
     try {
         catalogue = await readCatalogue();
@@ -36,14 +48,26 @@ async function start() {
 
 function searchText(study) {
     const modalities = (study.modalities ?? []).flatMap((code) => [code, modalityName(code)]);
-    return [study.title, study.description, study.licence, study.source, ...modalities,
-        study.whole_slide ? "whole slide deep zoom" : ""].join(" ").toLocaleLowerCase();
+    return [
+        study.title,
+        study.description,
+        study.licence,
+        study.source,
+        ...modalities,
+        study.whole_slide ? "whole slide deep zoom" : "",
+    ]
+        .join(" ")
+        .toLocaleLowerCase();
 }
 
 function showFigures() {
     const sum = (read) => studies.reduce((total, study) => total + (Number(read(study)) || 0), 0);
-    const figures = [studies.length, sum((study) => study.series), sum((study) => study.instances),
-        studies.filter((study) => study.whole_slide).length];
+    const figures = [
+        studies.length,
+        sum((study) => study.series),
+        sum((study) => study.instances),
+        studies.filter((study) => study.whole_slide).length,
+    ];
     document.querySelectorAll("#figures dd").forEach((place, index) => {
         place.textContent = figures[index].toLocaleString();
     });
@@ -51,12 +75,21 @@ function showFigures() {
 
 function showChips() {
     const frequency = new Map();
-    for (const code of studies.flatMap((study) => study.modalities ?? [])) frequency.set(code, (frequency.get(code) ?? 0) + 1);
+    for (const code of studies.flatMap((study) => study.modalities ?? []))
+        frequency.set(code, (frequency.get(code) ?? 0) + 1);
     if (frequency.size < 2) return;
-    chips.replaceChildren(...[...frequency].sort((one, other) => other[1] - one[1]).map(([code, studiesOfIt]) =>
-        element("label", { class: "chip", title: modalityName(code) },
-            element("input", { type: "checkbox", name: "modality", value: code }),
-            element("span", {}, code, " ", element("small", {}, String(studiesOfIt))))));
+    chips.replaceChildren(
+        ...[...frequency]
+            .sort((one, other) => other[1] - one[1])
+            .map(([code, studiesOfIt]) =>
+                element(
+                    "label",
+                    { class: "chip", title: modalityName(code) },
+                    element("input", { type: "checkbox", name: "modality", value: code }),
+                    element("span", {}, code, " ", element("small", {}, String(studiesOfIt))),
+                ),
+            ),
+    );
 }
 
 function wanted() {
@@ -81,22 +114,31 @@ function remember() {
 function filter() {
     const words = query.value.toLocaleLowerCase().split(/\s+/).filter(Boolean);
     const codes = wanted();
-    matching = studies.filter((study) => words.every((word) => study.text.includes(word))
-        && (!codes.length || (study.modalities ?? []).some((code) => codes.includes(code))));
+    matching = studies.filter(
+        (study) =>
+            words.every((word) => study.text.includes(word)) &&
+            (!codes.length || (study.modalities ?? []).some((code) => codes.includes(code))),
+    );
     shown = 0;
     list.removeAttribute("aria-busy");
     if (!studies.length) {
         found.textContent = "";
-        showState(list, { title: "No studies yet", text: "This repository has been set up; its first images are still to come." });
+        showState(list, {
+            title: "No studies yet",
+            text: "This repository has been set up; its first images are still to come.",
+        });
     } else if (!matching.length) {
         found.textContent = "No study matches";
         showState(list, {
-            title: "No study matches", text: "Try fewer words, or another modality.",
+            title: "No study matches",
+            text: "Try fewer words, or another modality.",
             action: element("button", { class: "button", type: "button", onclick: clear }, "Clear the search"),
         });
     } else {
-        found.textContent = matching.length === studies.length ? count(studies.length, "study", "studies")
-            : `${matching.length.toLocaleString()} of ${count(studies.length, "study", "studies")}`;
+        found.textContent =
+            matching.length === studies.length
+                ? count(studies.length, "study", "studies")
+                : `${matching.length.toLocaleString()} of ${count(studies.length, "study", "studies")}`;
         list.replaceChildren();
         showMore();
     }
@@ -120,36 +162,66 @@ function showMore() {
 
 function card(study, position) {
     const title = study.title || "Untitled study";
-    const picture = thumbnail(study.thumbnail ? ownAddress(study.thumbnail) : null, `Sample image of ${title}`, { lazy: position > 3 });
+    const picture = thumbnail(study.thumbnail ? ownAddress(study.thumbnail) : null, `Sample image of ${title}`, {
+        lazy: position > 3,
+    });
     if (study.whole_slide) {
         picture.dataset.study = study.id;
         slides.observe(picture);
     }
-    return element("article", { class: "card" },
-        element("div", { class: "card-picture" }, picture,
-            study.whole_slide && element("span", { class: "badge" }, "Deep zoom")),
-        element("div", { class: "card-text" },
+    return element(
+        "article",
+        { class: "card" },
+        element(
+            "div",
+            { class: "card-picture" },
+            picture,
+            study.whole_slide && element("span", { class: "badge" }, "Deep zoom"),
+        ),
+        element(
+            "div",
+            { class: "card-text" },
             element("h2", {}, element("a", { class: "card-link", href: studyAddress(study.id) }, title)),
             study.description && element("p", { class: "card-description" }, study.description),
-            element("p", { class: "card-counts" }, ...modalityLabels(study.modalities),
-                element("span", {}, `${count(study.series, "series", "series")}, ${count(study.instances, "image")}`)),
-            element("p", { class: "card-origin" },
+            element(
+                "p",
+                { class: "card-counts" },
+                ...modalityLabels(study.modalities),
+                element("span", {}, `${count(study.series, "series", "series")}, ${count(study.instances, "image")}`),
+            ),
+            element(
+                "p",
+                { class: "card-origin" },
                 element("span", {}, study.licence || "No licence stated"),
-                study.source && element("span", { class: "card-source" }, sourceLink(study.source)))));
+                study.source && element("span", { class: "card-source" }, sourceLink(study.source)),
+            ),
+        ),
+    );
 }
 
 // A single tile says little about a slide: show all of it. The thumbnail stays where that fails.
 async function showSlide(frame) {
     try {
         const study = await readJson(`/studies/${encodeURIComponent(frame.dataset.study)}`);
-        const slide = await overview(await readPyramid(study.Series[0]), frame.querySelector("img")?.alt ?? "Whole slide");
+        const slide = await overview(
+            await readPyramid(study.Series[0]),
+            frame.querySelector("img")?.alt ?? "Whole slide",
+        );
         frame.replaceChildren(slide);
         frame.classList.add("loaded");
-    } catch { /* the thumbnail is there already */ }
+    } catch {
+        /* the thumbnail is there already */
+    }
 }
 
-query.addEventListener("input", () => { remember(); filter(); });
-chips.addEventListener("change", () => { remember(); filter(); });
+query.addEventListener("input", () => {
+    remember();
+    filter();
+});
+chips.addEventListener("change", () => {
+    remember();
+    filter();
+});
 document.querySelector("#search").addEventListener("submit", (event) => event.preventDefault());
 more.addEventListener("click", showMore);
 start();

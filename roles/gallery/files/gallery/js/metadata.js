@@ -38,23 +38,50 @@ function spaced(name) {
 const rowsAtMost = 300;
 
 function fill(place, rows) {
-    const search = element("input", { type: "search", autocomplete: "off", spellcheck: "false",
-        placeholder: `Search ${rows.length.toLocaleString()} tags`, "aria-label": "Search the metadata" });
+    const search = element("input", {
+        type: "search",
+        autocomplete: "off",
+        spellcheck: "false",
+        placeholder: `Search ${rows.length.toLocaleString()} tags`,
+        "aria-label": "Search the metadata",
+    });
     const note = element("p", { class: "metadata-note", role: "status" });
     const body = element("tbody");
     const texts = rows.map(([name, value]) => `${name} ${spaced(name)} ${value}`.toLocaleLowerCase());
     const show = () => {
         const words = search.value.toLocaleLowerCase().split(/\s+/).filter(Boolean);
         const matching = rows.filter((row, index) => words.every((word) => texts[index].includes(word)));
-        body.replaceChildren(...matching.slice(0, rowsAtMost).map(([name, value]) => element("tr", {},
-            element("th", { scope: "row" }, spaced(name)), element("td", {}, value))));
-        note.textContent = !matching.length ? "No tag matches." : matching.length <= rowsAtMost ? ""
-            : `${(matching.length - rowsAtMost).toLocaleString()} more tags; search to find them.`;
+        body.replaceChildren(
+            ...matching
+                .slice(0, rowsAtMost)
+                .map(([name, value]) =>
+                    element("tr", {}, element("th", { scope: "row" }, spaced(name)), element("td", {}, value)),
+                ),
+        );
+        note.textContent = !matching.length
+            ? "No tag matches."
+            : matching.length <= rowsAtMost
+              ? ""
+              : `${(matching.length - rowsAtMost).toLocaleString()} more tags; search to find them.`;
     };
     search.addEventListener("input", show);
     show();
-    place.replaceChildren(search,
-        element("div", { class: "table", tabindex: "0", role: "region", "aria-label": "Metadata" },
-            element("table", {}, element("thead", { class: "visually-hidden" }, element("tr", {},
-                element("th", { scope: "col" }, "Tag"), element("th", { scope: "col" }, "Value"))), body)), note);
+    place.replaceChildren(
+        search,
+        element(
+            "div",
+            { class: "table", tabindex: "0", role: "region", "aria-label": "Metadata" },
+            element(
+                "table",
+                {},
+                element(
+                    "thead",
+                    { class: "visually-hidden" },
+                    element("tr", {}, element("th", { scope: "col" }, "Tag"), element("th", { scope: "col" }, "Value")),
+                ),
+                body,
+            ),
+        ),
+        note,
+    );
 }

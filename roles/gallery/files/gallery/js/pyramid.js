@@ -41,25 +41,31 @@ export function tileSource(pyramid) {
 
 /** The largest level that fits into `pixels` and needs at most `tiles` requests, else the smallest. */
 export function overviewLevel(pyramid, pixels = 1024, tiles = 16) {
-    const fits = pyramid.Sizes.findIndex((size, level) => Math.max(...size) <= pixels
-        && pyramid.TilesCount[level][0] * pyramid.TilesCount[level][1] <= tiles);
+    const fits = pyramid.Sizes.findIndex(
+        (size, level) =>
+            Math.max(...size) <= pixels && pyramid.TilesCount[level][0] * pyramid.TilesCount[level][1] <= tiles,
+    );
     return fits < 0 ? pyramid.Sizes.length - 1 : fits;
 }
 
 /** The whole slide as one canvas, put together from one level's tiles. */
 export async function overview(pyramid, label) {
     const level = overviewLevel(pyramid);
-    const [width, height] = [pyramid.TotalWidth, pyramid.TotalHeight].map((size) => Math.max(1, Math.floor(size * scale(pyramid, level))));
+    const [width, height] = [pyramid.TotalWidth, pyramid.TotalHeight].map((size) =>
+        Math.max(1, Math.floor(size * scale(pyramid, level))),
+    );
     const [tileWidth, tileHeight] = pyramid.TilesSizes[level];
     const [columns, rows] = pyramid.TilesCount[level];
     const canvas = element("canvas", { width, height, role: "img", "aria-label": label });
     const context = canvas.getContext("2d");
     const places = Array.from({ length: columns * rows }, (_, index) => [index % columns, Math.floor(index / columns)]);
-    await Promise.all(places.map(async ([x, y]) => {
-        const tile = new Image();
-        tile.src = tileAddress(pyramid.ID, level, x, y);
-        await tile.decode();
-        context.drawImage(tile, x * tileWidth, y * tileHeight);
-    }));
+    await Promise.all(
+        places.map(async ([x, y]) => {
+            const tile = new Image();
+            tile.src = tileAddress(pyramid.ID, level, x, y);
+            await tile.decode();
+            context.drawImage(tile, x * tileWidth, y * tileHeight);
+        }),
+    );
     return canvas;
 }

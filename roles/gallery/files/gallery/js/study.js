@@ -29,15 +29,21 @@ async function start() {
     const known = catalogue.studies.find((study) => study.id === id) ?? {};
     showSite(catalogue.site, known.title || "Study");
     if (!isIdentifier(id)) {
-        showState(page, { kind: "error", title: "The study was not found", text: "The address is not complete.",
-            action: element("a", { class: "button", href: "/" }, "All studies") });
+        showState(page, {
+            kind: "error",
+            title: "The study was not found",
+            text: "The address is not complete.",
+            action: element("a", { class: "button", href: "/" }, "All studies"),
+        });
         return;
     }
     try {
         const study = await readJson(`/studies/${id}`);
         const ids = study.Series ?? [];
-        const series = ids.length > sortedStudyAtMost ? ids.map((one) => ({ ID: one }))
-            : (await readAll(ids, (one) => readJson(`/series/${one}`))).sort(bySeriesNumber);
+        const series =
+            ids.length > sortedStudyAtMost
+                ? ids.map((one) => ({ ID: one }))
+                : (await readAll(ids, (one) => readJson(`/series/${one}`))).sort(bySeriesNumber);
         show(known, study, series);
     } catch (error) {
         showFailure(page, error, "The study", start);
@@ -49,12 +55,16 @@ async function start() {
 
 function bySeriesNumber(one, other) {
     const number = (series) => Number(series.MainDicomTags?.SeriesNumber || Infinity);
-    return (number(one) - number(other)) || seriesTitle(one).localeCompare(seriesTitle(other), undefined, { numeric: true });
+    return (
+        number(one) - number(other) || seriesTitle(one).localeCompare(seriesTitle(other), undefined, { numeric: true })
+    );
 }
 
 function seriesTitle(series) {
     const tags = series.MainDicomTags ?? {};
-    return tags.SeriesDescription || tags.ProtocolName || (tags.SeriesNumber ? `Series ${tags.SeriesNumber}` : "Series");
+    return (
+        tags.SeriesDescription || tags.ProtocolName || (tags.SeriesNumber ? `Series ${tags.SeriesNumber}` : "Series")
+    );
 }
 
 function dicomDate(text) {
@@ -64,7 +74,9 @@ function dicomDate(text) {
 function show(known, study, series) {
     const tags = study.MainDicomTags ?? {};
     const title = known.title || tags.StudyDescription || "Untitled study";
-    const modalities = known.modalities ?? [...new Set(series.map((one) => one.MainDicomTags?.Modality).filter(Boolean))];
+    const modalities = known.modalities ?? [
+        ...new Set(series.map((one) => one.MainDicomTags?.Modality).filter(Boolean)),
+    ];
     const images = known.instances ?? series.reduce((total, one) => total + (one.Instances?.length ?? 0), 0);
     const facts = [
         ["Licence", known.licence && webLink(known.licence)],
@@ -75,17 +87,40 @@ function show(known, study, series) {
     ].filter(([, value]) => value);
     const first = series[0]?.Instances?.[0];
     page.replaceChildren(
-        element("article", { class: "study" },
-            element("header", { class: "study-head" },
-                element("div", {},
-                    element("p", { class: "study-labels" }, ...modalityLabels(modalities),
-                        known.whole_slide && element("span", { class: "label label-strong" }, "Whole slide")),
+        element(
+            "article",
+            { class: "study" },
+            element(
+                "header",
+                { class: "study-head" },
+                element(
+                    "div",
+                    {},
+                    element(
+                        "p",
+                        { class: "study-labels" },
+                        ...modalityLabels(modalities),
+                        known.whole_slide && element("span", { class: "label label-strong" }, "Whole slide"),
+                    ),
                     element("h1", {}, title),
-                    known.description && element("p", { class: "lead" }, known.description)),
-                element("dl", { class: "facts" }, ...facts.map(([name, value]) =>
-                    element("div", {}, element("dt", {}, name), element("dd", {}, value))))),
-            element("div", { class: series.length > 6 ? "series-list series-many" : "series-list" }, ...series.map((one) => seriesSection(one, known))),
-            first && metadataTable(first, "Metadata of the first image")));
+                    known.description && element("p", { class: "lead" }, known.description),
+                ),
+                element(
+                    "dl",
+                    { class: "facts" },
+                    ...facts.map(([name, value]) =>
+                        element("div", {}, element("dt", {}, name), element("dd", {}, value)),
+                    ),
+                ),
+            ),
+            element(
+                "div",
+                { class: series.length > 6 ? "series-list series-many" : "series-list" },
+                ...series.map((one) => seriesSection(one, known)),
+            ),
+            first && metadataTable(first, "Metadata of the first image"),
+        ),
+    );
     if (!series.length) page.append(element("div", { class: "state" }, element("h2", {}, "This study has no images")));
 }
 
@@ -95,7 +130,7 @@ function seriesSection(series, study) {
     const fill = async () => {
         try {
             const whole = series.Instances ? series : await readJson(`/series/${series.ID}`);
-            if (slide && await fillSlide(section, whole, study)) return;
+            if (slide && (await fillSlide(section, whole, study))) return;
             await fillImages(section, whole);
         } catch (error) {
             showFailure(section, error, "The series", fill);
@@ -109,8 +144,12 @@ function seriesSection(series, study) {
 }
 
 function heading(series) {
-    return element("header", {}, element("h2", {}, seriesTitle(series)),
-        element("p", {}, count(series.Instances.length, "image")));
+    return element(
+        "header",
+        {},
+        element("h2", {}, seriesTitle(series)),
+        element("p", {}, count(series.Instances.length, "image")),
+    );
 }
 
 // Empty frames of the final size: the page does not move when the pictures arrive.
@@ -121,8 +160,14 @@ function reserve(section, series, slide) {
         return;
     }
     const places = Math.min(series.Instances?.length ?? 3, imagesPerStep);
-    section.append(series.Instances ? heading(series) : "",
-        element("ul", { class: "images" }, ...Array.from({ length: places }, () => element("li", {}, element("span", { class: "frame" })))));
+    section.append(
+        series.Instances ? heading(series) : "",
+        element(
+            "ul",
+            { class: "images" },
+            ...Array.from({ length: places }, () => element("li", {}, element("span", { class: "frame" }))),
+        ),
+    );
 }
 
 async function fillSlide(section, series, study) {
@@ -136,11 +181,24 @@ async function fillSlide(section, series, study) {
     }
     const address = `/viewer.html?series=${series.ID}&study=${study.id}`;
     const frame = element("span", { class: "frame" });
-    section.replaceChildren(element("a", { class: "slide", href: address }, frame,
-        element("span", { class: "slide-text" },
-            element("strong", {}, "Open deep zoom"),
-            element("span", {}, `${pyramid.TotalWidth.toLocaleString()} × ${pyramid.TotalHeight.toLocaleString()} pixels, `
-                + count(pyramid.Sizes.length, "level")))));
+    section.replaceChildren(
+        element(
+            "a",
+            { class: "slide", href: address },
+            frame,
+            element(
+                "span",
+                { class: "slide-text" },
+                element("strong", {}, "Open deep zoom"),
+                element(
+                    "span",
+                    {},
+                    `${pyramid.TotalWidth.toLocaleString()} × ${pyramid.TotalHeight.toLocaleString()} pixels, ` +
+                        count(pyramid.Sizes.length, "level"),
+                ),
+            ),
+        ),
+    );
     frame.append(await overview(pyramid, `Overview of ${study.title || "the whole slide"}`));
     frame.classList.add("loaded");
     return true;
@@ -155,10 +213,14 @@ async function fillImages(section, series) {
     let shown = 0;
     const append = (step = imagesPerStep * 2) => {
         const next = order.slice(shown, shown + step);
-        images.append(...next.map((id) => element("li", {},
-            element("a", { href: `#image=${id}` }, thumbnail(picture(id), labels.get(id).title)))));
+        images.append(
+            ...next.map((id) =>
+                element("li", {}, element("a", { href: `#image=${id}` }, thumbnail(picture(id), labels.get(id).title))),
+            ),
+        );
         shown += next.length;
-        more.textContent = `Show ${Math.min(imagesPerStep * 2, order.length - shown).toLocaleString()} more of ${order.length.toLocaleString()}`;
+        const following = Math.min(imagesPerStep * 2, order.length - shown);
+        more.textContent = `Show ${following.toLocaleString()} more of ${order.length.toLocaleString()}`;
         more.hidden = shown >= order.length;
     };
     append(order.length > imagesPerStep * 1.5 ? imagesPerStep : order.length);
@@ -178,7 +240,7 @@ async function sorted(ids) {
     if (ids.length < 2 || ids.length > sortedSeriesAtMost) return ids;
     const instances = await readAll(ids, (id) => readJson(`/instances/${id}`));
     const place = (instance) => Number(instance.IndexInSeries ?? instance.MainDicomTags?.InstanceNumber ?? Infinity);
-    return instances.sort((one, other) => (place(one) - place(other)) || 0).map((instance) => instance.ID);
+    return instances.sort((one, other) => place(one) - place(other) || 0).map((instance) => instance.ID);
 }
 
 // One image large. It has an address of its own (#image=…), so that Back closes it and it can be sent to others.
@@ -214,10 +276,20 @@ function showImage(id) {
     image.addEventListener("error", async () => {
         const status = await statusOf(image.src);
         if (place.firstChild !== image) return;
-        showState(place, status === 415
-            ? { title: "No preview", text: "This image’s format has no preview. Its metadata is below." }
-            : { kind: "error", title: "The image servers are busy",
-                action: element("button", { class: "button", type: "button", onclick: () => showImage(id) }, "Try again") });
+        showState(
+            place,
+            status === 415
+                ? { title: "No preview", text: "This image’s format has no preview. Its metadata is below." }
+                : {
+                      kind: "error",
+                      title: "The image servers are busy",
+                      action: element(
+                          "button",
+                          { class: "button", type: "button", onclick: () => showImage(id) },
+                          "Try again",
+                      ),
+                  },
+        );
     });
     place.setAttribute("aria-busy", "true");
     place.replaceChildren(image);

@@ -27,7 +27,9 @@ export function thumbnail(address, alt, { lazy = true } = {}) {
         if (status >= 400 && status < 500 && status !== 429) {
             explain(frame, status === 415 ? "This image’s format has no preview" : "No preview", alt);
         } else if (attempt < pausesSeconds.length) {
-            setTimeout(() => { image.src = address; }, pausesSeconds[attempt++] * 1000);
+            setTimeout(() => {
+                image.src = address;
+            }, pausesSeconds[attempt++] * 1000);
         } else {
             attempt = 0;
             failed.add(image);
@@ -61,9 +63,12 @@ function report() {
         return;
     }
     if (!notice) {
-        notice = element("div", { id: "busy", class: "notice", role: "status" },
+        notice = element(
+            "div",
+            { id: "busy", class: "notice", role: "status" },
             element("span", {}, "The image servers are busy; some pictures are missing."),
-            element("button", { class: "button", type: "button", onclick: retry }, "Try again"));
+            element("button", { class: "button", type: "button", onclick: retry }, "Try again"),
+        );
         document.body.append(notice);
     }
 }

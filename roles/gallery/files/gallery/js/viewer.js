@@ -22,8 +22,9 @@ async function start() {
         return;
     }
     place.replaceChildren();
-    document.querySelector("#size").textContent = `${pyramid.TotalWidth.toLocaleString()} × `
-        + `${pyramid.TotalHeight.toLocaleString()} pixels, ${count(pyramid.Sizes.length, "level")}`;
+    document.querySelector("#size").textContent =
+        `${pyramid.TotalWidth.toLocaleString()} × ` +
+        `${pyramid.TotalHeight.toLocaleString()} pixels, ${count(pyramid.Sizes.length, "level")}`;
     open(pyramid);
     describe(series);
 }
@@ -36,7 +37,9 @@ async function describe(series) {
         const title = studies.find((candidate) => candidate.id === study)?.title || "Deep zoom";
         document.querySelector("#title").textContent = title;
         showSite(site, title);
-    } catch { /* the slide itself is what matters here */ }
+    } catch {
+        /* the slide itself is what matters here */
+    }
 }
 
 function open(pyramid) {
@@ -76,7 +79,8 @@ function open(pyramid) {
         in: () => zoomBy(2),
         out: () => zoomBy(0.5),
         home: () => viewer.viewport.goHome(still),
-        full: () => (document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen?.()),
+        full: () =>
+            document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen?.(),
     };
     document.querySelector(".viewer-tools").addEventListener("click", (event) => {
         actions[event.target.closest("[data-do]")?.dataset.do]?.();
@@ -89,8 +93,14 @@ function open(pyramid) {
         viewer.viewport.applyConstraints(still);
     };
     const keys = {
-        "+": actions.in, "=": actions.in, "-": actions.out, 0: actions.home,
-        ArrowLeft: () => pan(-1, 0), ArrowRight: () => pan(1, 0), ArrowUp: () => pan(0, -1), ArrowDown: () => pan(0, 1),
+        "+": actions.in,
+        "=": actions.in,
+        "-": actions.out,
+        0: actions.home,
+        ArrowLeft: () => pan(-1, 0),
+        ArrowRight: () => pan(1, 0),
+        ArrowUp: () => pan(0, -1),
+        ArrowDown: () => pan(0, 1),
     };
     viewer.innerTracker.keyDownHandler = null;
     viewer.innerTracker.keyHandler = null;
