@@ -148,8 +148,13 @@ class Public:
     def request(self, method: str, path: str, base: str = "", headers: dict | None = None):
         url = httpx.URL((base or self.parameters["url"]) + path)
         name = url.host if url.port is None else f"{url.host}:{url.port}"
-        return self.client.request(method, url.copy_with(host=self.address), headers={"Host": name, **(headers or {})},
-                                   extensions={"sni_hostname": self.host})
+        try:
+            return self.client.request(method, url.copy_with(host=self.address),
+                                       headers={"Host": name, **(headers or {})},
+                                       extensions={"sni_hostname": self.host})
+        except httpx.ReadTimeout:
+            raise CheckFailed(f"{path} is not answered within {self.timeout_seconds} s",
+                              "see the journals of the image servers") from None
 
     def get(self, path: str, content: str, headers: dict | None = None):
         """GET a path that must answer 200 with a media type that begins with `content`."""
