@@ -192,6 +192,8 @@ class Loader:
         Raises LoadError and OrthancError where going on makes no sense; what was imported until then is kept.
         """
         started = time.monotonic()
+        # Nothing is copied to a host whose server is away or refuses the login.
+        self._client.get("/system")
         plans = [Plan(study, self._directory) for study in studies]
         self._drop_missing(plans)
         result = {

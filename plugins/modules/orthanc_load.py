@@ -118,6 +118,16 @@ def summary(report: dict, failed: int, check: bool) -> str:
             f"{report['seconds']} s{rate}, {failed} of {report['files']} files failed")
 
 
+def make_directory(path: str) -> None:
+    """Make the directory, but not the ones above it: they are on a volume that should be mounted."""
+    if os.path.isdir(path):
+        return
+    if not os.path.isdir(os.path.dirname(path)):
+        raise LoadError(f"{path}: {os.path.dirname(path)} does not exist; mount the volume of the images "
+                        "(playbooks/configure.yml), or choose another directory")
+    os.mkdir(path, 0o700)
+
+
 def study_of(entry: dict) -> Study:
     """Return the study that the action plugin describes by `entry`."""
     metadata = {name: (entry.get(name.lower()) or "").strip() for name in METADATA}
@@ -154,8 +164,7 @@ def main() -> None:
             if module.check_mode:
                 report = loader.run(studies)
             else:
-                if not os.path.isdir(options["directory"]):
-                    os.mkdir(options["directory"], 0o700)
+                make_directory(options["directory"])
                 with lock(options["directory"]):
                     report = loader.run(studies)
     except OrthancError as error:

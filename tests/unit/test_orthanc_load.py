@@ -42,6 +42,8 @@ class Orthanc:
             status = "AlreadyStored" if instance in self.files else "Success"
             self.files.setdefault(instance, (study, series, body))
             return 200, {"ID": instance, "ParentStudy": study, "ParentSeries": series, "Status": status}
+        if path == "/system":
+            return 200, {}
         if parts[-1] == "md5":
             return 200, hashlib.md5(self.files[parts[1]][2]).hexdigest()
         if parts[-1] == "statistics":
@@ -128,7 +130,8 @@ def test_everything_is_imported_with_metadata_and_then_nothing(orthanc, images, 
     orthanc.requests.clear()
     report = load(images)
     assert (report["imported"], report["to_import"], report["metadata_changed"]) == (0, 0, 0)
-    assert orthanc.requests == ["GET /studies/study/statistics", "GET /studies/study/metadata?expand"]
+    assert orthanc.requests == [
+        "GET /system", "GET /studies/study/statistics", "GET /studies/study/metadata?expand"]
 
 
 def test_changed_words_are_set_and_empty_ones_removed(orthanc, images, load):
