@@ -413,7 +413,7 @@ def result_of(plan: storage.Plan, device: storage.Device) -> dict[str, object]:
 def manage(module: AnsibleModule) -> dict[str, object]:
     """Examines all volumes, then changes what has to change; raises Failed with one line for each refusal."""
     host = module.params['host']
-    volumes = [storage.Volume(**{**entry, 'wipe_signature': entry['wipe_signature'] or ''})
+    volumes = [storage.Volume(**{key: value for key, value in entry.items() if value is not None})
                for entry in module.params['volumes']]
     if found := storage.problems(volumes):
         raise Failed('\n'.join(found))

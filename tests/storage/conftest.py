@@ -19,7 +19,6 @@ import pytest
 MIB = 1024 ** 2
 GIB = 1024 ** 3
 SIZE_BYTES = 400 * MIB
-IMAGE = os.environ.get('IMAGING_REPOSITORY_HOST_IMAGE', 'dev-host:1')
 REPOSITORY = Path(__file__).parents[2]
 LIBRARY = '/opt/storage-test'
 RUNNER = f"""
@@ -152,6 +151,14 @@ class Host:
             """, check=False)
 
 
+def host_image() -> str:
+    """The image of the container: named by the environment, or the newest that role docker_hosts built."""
+    listed = shell('docker', 'images', '--quiet', 'imaging-repository-host', check=False).stdout.split()
+    image = os.environ.get('IMAGING_REPOSITORY_HOST_IMAGE') or ''.join(listed[:1])
+    assert image, 'no host image: run bin/demo or molecule create first, or name one in IMAGING_REPOSITORY_HOST_IMAGE'
+    return image
+
+
 @pytest.fixture(scope='session')
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Host, Loop, Loop]]:
     """The container and its devices `data` and `other`."""
@@ -166,7 +173,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Host, Lo
         shell('docker', 'run', '--detach', '--name', name, '--hostname', 'primary', '--cap-add=SYS_ADMIN',
               '--cap-add=NET_ADMIN', '--security-opt=seccomp=unconfined', '--security-opt=apparmor=unconfined',
               '--tmpfs=/run', '--tmpfs=/run/lock', '--tmpfs=/tmp', '--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw',
-              '--stop-signal=SIGRTMIN+3', *devices, IMAGE)
+              '--stop-signal=SIGRTMIN+3', *devices, host_image())
         host = Host(name)
         host.wait()
         packages = 'command -v mkfs.xfs mkfs.ext4 >/dev/null || { apt-get -q update && apt-get -qy install xfsprogs; }'

@@ -213,6 +213,7 @@ def test_read_only_device_is_refused(host: Host, data: Loop) -> None:
 
 def test_device_smaller_than_the_site_says_is_refused(host: Host, data: Loop) -> None:
     assert 'has 400 MiB, the site says 1 GiB' in host.volumes({**DATA, 'gib': 1})['msg']
+    assert actions(host.volumes({**DATA, 'wipe_signature': None}, check=True))
 
 
 @pytest.mark.parametrize('file_system', ['xfs', 'ext4'])
