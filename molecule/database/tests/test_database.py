@@ -98,25 +98,25 @@ def test_no_password_is_in_a_log(host):
 
 
 @pytest.mark.parametrize("remains, message", [
-    ("14/main/PG_VERSION", "found /var/lib/postgresql/14/main/PG_VERSION"),
-    ("", "holds files but no cluster"),
+    ("14/main/PG_VERSION", "14/main/PG_VERSION, but this release runs 15/main"),
+    ("15/main/data", "holds files but no cluster"),
 ])
 def test_nothing_is_initialised_over_what_is_there(host, remains, message):
     script = (REPOSITORY / "roles/database/files/initialise").read_text()
-    # In a directory of its own, so that the test cannot harm the cluster; without a volume of its own.
-    script = script.replace("volume=/var/lib/postgresql", "volume=/root/molecule").replace("var-lib-postgresql", "none")
-    script = script.replace("mountpoint", "false")
-    host.check_output("mkdir -p /root/molecule/%s", str(Path(remains or "15/main/data").parent))
-    host.check_output("touch /root/molecule/%s", remains or "15/main/data")
+    # In a directory of its own, so that the test cannot harm the cluster; without a mount unit of its own.
+    directory = host.check_output("mktemp --directory")
+    script = script.replace("volume=/var/lib/postgresql", f"volume={directory}").replace("var-lib-postgresql", "none")
     try:
-        before = host.check_output("find /root/molecule")
+        host.check_output("mkdir -p %s", str(Path(directory, remains).parent))
+        host.check_output("touch %s", str(Path(directory, remains)))
+        before = host.check_output("find %s", directory)
         refused = host.run("sh -c %s", script)
         assert refused.rc == 1
-        assert message.replace("/var/lib/postgresql", "/root/molecule") in refused.stderr
+        assert message in refused.stderr
         assert "nothing was written" in refused.stderr
-        assert host.check_output("find /root/molecule") == before
+        assert host.check_output("find %s", directory) == before
     finally:
-        host.check_output("rm -r /root/molecule")
+        host.check_output("rm -r %s", directory)
 
 
 def test_a_killed_server_comes_back(host):
