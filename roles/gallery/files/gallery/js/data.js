@@ -12,12 +12,14 @@ export class RequestError extends Error {
 
 /** The JSON behind an address of this site; throws RequestError. */
 export async function readJson(address, options = {}) {
-    let answer;
-    try {
-        answer = await fetch(address, { headers: { Accept: "application/json" }, ...options });
-    } catch {
-        throw new RequestError(0);
-    }
+    const ask = () => fetch(address, { headers: { Accept: "application/json" }, ...options });
+    // A phone that changes from one network to another loses what is under way: once more, a moment later.
+    const again = () => new Promise((done) => setTimeout(done, 1000)).then(ask);
+    const answer = await ask()
+        .catch(again)
+        .catch(() => {
+            throw new RequestError(0);
+        });
     if (!answer.ok) throw new RequestError(answer.status);
     try {
         return await answer.json();

@@ -27,14 +27,11 @@ let shown = 0;
 const slides = whenNear(showSlide);
 
 async function start() {
-    list.setAttribute("aria-busy", "true");
-    list.replaceChildren(
-        ...Array.from({ length: 8 }, () => element("div", { class: "card skeleton", "aria-hidden": "true" })),
-    );
     let catalogue;
     try {
         catalogue = await readCatalogue();
     } catch (error) {
+        document.body.removeAttribute("aria-busy");
         showFailure(list, error, "The catalogue", start);
         return;
     }
@@ -44,6 +41,7 @@ async function start() {
     showChips();
     restore();
     filter();
+    document.body.removeAttribute("aria-busy");
 }
 
 function searchText(study) {
@@ -120,7 +118,6 @@ function filter() {
             (!codes.length || (study.modalities ?? []).some((code) => codes.includes(code))),
     );
     shown = 0;
-    list.removeAttribute("aria-busy");
     if (!studies.length) {
         found.textContent = "";
         showState(list, {
