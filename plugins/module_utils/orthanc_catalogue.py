@@ -25,9 +25,7 @@ def _entry(client: Client, study: dict) -> dict:
     words = client.get(f"{path}/metadata?expand") or {}
     series = sorted(client.get(f"{path}/series") or [], key=_series_order)
     tags = study.get("MainDicomTags", {})
-    first = next((one["Instances"][0] for one in series if one["Instances"]), None)
-    about = client.get(f"/instances/{first}/metadata?expand") if first else None
-    whole_slide = bool(about) and about.get("SopClassUid") == WHOLE_SLIDE_CLASS
+    whole_slide = any([_open_slide(client, one) for one in series])
     return {
         "id": study["ID"],
         "title": words.get("Title") or tags.get("StudyDescription") or f"Study {study['ID'][:8]}",
@@ -40,6 +38,18 @@ def _entry(client: Client, study: dict) -> dict:
         "modalities": sorted({one["MainDicomTags"].get("Modality", "") for one in series} - {""}),
         "whole_slide": whole_slide,
     }
+
+
+def _open_slide(client: Client, series: dict) -> bool:
+    """Return whether a series is a whole slide, and open it once.
+
+    At the first opening of a slide Orthanc writes what it found into the database. Replicas cannot, and would answer
+    that there is none; so this is asked of the primary, for every slide, before the public can.
+    """
+    if series["MainDicomTags"].get("Modality") != "SM" or not series["Instances"]:
+        return False
+    about = client.get(f"/instances/{series['Instances'][0]}/metadata?expand") or {}
+    return about.get("SopClassUid") == WHOLE_SLIDE_CLASS and client.get(f"/wsi/pyramids/{series['ID']}") is not None
 
 
 def _series_order(series: dict) -> tuple:

@@ -328,6 +328,7 @@ class Pages(Client):
     def __init__(self):
         super().__init__("http://localhost", "", "")
         self.undrawable = {"p1"}
+        self.asked: list[str] = []
         tags = {"MainDicomTags": {}}
         self.contents = {
             "/studies?expand&since=0&limit=200": [{"ID": "S1", "MainDicomTags": {"StudyDescription": "fallback"}},
@@ -339,7 +340,7 @@ class Pages(Client):
                 {"ID": "b", "Instances": ["p3"], "MainDicomTags": {"SeriesNumber": "10", "Modality": "MR"}},
                 {"ID": "a", "Instances": ["p1", "p2"], "MainDicomTags": {"SeriesNumber": "9", "Modality": "CT"}}],
             "/studies/S2/series": [{"ID": "c", "Instances": ["q1", "q2"], "MainDicomTags": {"Modality": "SM"}}],
-            "/instances/p1/metadata?expand": {"SopClassUid": "1.2.840.10008.5.1.4.1.1.2"},
+            "/wsi/pyramids/c": {"TotalWidth": 4096},
             "/instances/q1/metadata?expand": {"SopClassUid": "1.2.840.10008.5.1.4.1.1.77.1.6"},
             "/series/a/instances": [{"ID": "p2", "MainDicomTags": {"InstanceNumber": "2"}},
                                     {"ID": "p1", "MainDicomTags": {"InstanceNumber": "1"}}],
@@ -348,9 +349,16 @@ class Pages(Client):
         }
 
     def request(self, method, path, body=None, *, file=None, headers=None):
+        self.asked.append(path)
         if path.endswith("/rendered?width=256"):
             return (415 if path.split("/")[2] in self.undrawable else 200), b""
         return 200, json.dumps(self.contents[path]).encode()
+
+
+def test_every_slide_is_opened_once_on_the_primary():
+    pages = Pages()
+    catalogue(pages)
+    assert pages.asked.count("/wsi/pyramids/c") == 1
 
 
 def test_the_catalogue_is_read_from_orthanc():
