@@ -106,7 +106,7 @@ def test_every_study_of_the_manifest_is_there(orthanc) -> None:
 
 
 def test_the_slide_has_a_pyramid_of_tiles(orthanc) -> None:
-    slide = studies(orthanc)['Colonic glands, whole slide']
+    slide = studies(orthanc)['Retina, deep zoom']
     [series] = json.loads(orthanc(('GET', f"/studies/{slide['id']}"))[0][1])['Series']
     pyramid = json.loads(orthanc(('GET', f'/wsi/pyramids/{series}'))[0][1])
     assert (pyramid['TotalWidth'], pyramid['TotalHeight']) == (4096, 4096)
