@@ -5,6 +5,8 @@ from .orthanc import Client, in_parallel
 
 WHOLE_SLIDE_CLASS = "1.2.840.10008.5.1.4.1.1.77.1.6"
 THUMBNAIL = "/instances/{}/rendered?width=256"
+# In full size, but with its grey values stretched.
+PREVIEW = "/instances/{}/preview"
 # Of a study whose first images cannot be drawn, so many are tried for the thumbnail.
 THUMBNAIL_CANDIDATES = 8
 PAGE = 200
@@ -63,6 +65,14 @@ def _number(text: str | None) -> float:
         return float("inf")
 
 
+def _picture(client: Client, instance: str) -> str:
+    """Return the path of an instance's picture: where a deep greyscale image names no window, THUMBNAIL is black."""
+    tags = client.get(f"/instances/{instance}/simplified-tags") or {}
+    grey = str(tags.get("PhotometricInterpretation", "")).startswith("MONOCHROME")
+    black = grey and _number(tags.get("BitsStored")) > 8 and not tags.get("WindowCenter")
+    return (PREVIEW if black else THUMBNAIL).format(instance)
+
+
 def _thumbnail(client: Client, series: list[dict], whole_slide: bool) -> str:
     """Return the path of the first picture that Orthanc can draw: of a slide its smallest level, the whole in one."""
     tried = 0
@@ -73,7 +83,7 @@ def _thumbnail(client: Client, series: list[dict], whole_slide: bool) -> str:
                                       (-1 if whole_slide else 1) * _number(i["MainDicomTags"].get("InstanceNumber")),
                                       i["ID"]))
         for instance in instances:
-            path = THUMBNAIL.format(instance["ID"])
+            path = _picture(client, instance["ID"])
             if client.request("GET", path, headers={"Accept": "image/jpeg"})[0] == 200:
                 return path
             tried += 1

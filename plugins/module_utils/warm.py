@@ -1,7 +1,8 @@
 """Fills the cache ahead of the visitors.
 
 Four parts, each of which knows little of the others:
-- Source: which URLs there are, page by page, from the driver's cache policy; pure.
+- Source: which URLs there are, page by page, from the driver's cache policy; pure. The pictures of the gallery's front
+  page come beside them, because the catalogue may name others.
 - Engine: what is fetched when: bounded concurrency, retries, what an answer means; it sees no socket and no clock but
   those that it is given.
 - Transport: how it is fetched: many requests in flight in one thread by libcurl.
@@ -19,7 +20,7 @@ import json
 import random
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 try:
     import pycurl
@@ -88,6 +89,16 @@ class Source:
                 yield Item(template.replace("{id}", quoted), self.name, False, self.refresh)
             for template in self.optional_urls:
                 yield Item(template.replace("{id}", quoted), self.name, True, self.refresh)
+
+
+def front_page(catalogue: bytes) -> list[Item]:
+    """Return the pictures that the gallery's catalogue.json names; raise WarmError if it is none."""
+    try:
+        pictures = [study["thumbnail"] for study in json.loads(catalogue)["studies"]]
+    except (ValueError, LookupError, TypeError):
+        raise WarmError("the gallery's catalogue.json cannot be read; run load.yml, which writes it") from None
+    # A study of which nothing can be drawn has none.
+    return [Item(path, "front page") for path in pictures if path]
 
 
 class Pages:
@@ -291,16 +302,19 @@ class Engine:
     """Fetches every URL of the sources once; run() returns when all are done, stop() was called or nobody answers.
 
     `transport` has submit(token, path, refresh, want_body), wait(seconds) -> [(token, Answer)], in_flight and close().
+    `first` are items beside those of the sources, fetched before them.
     `probe` is a path that answers 200, not from the cache, only while the image servers and their database are well.
     """
 
     # Requests of earlier attempts that wait for their time. Beyond, no new URL is begun: memory stays bounded.
     waiting_per_slot = 16
 
-    def __init__(self, transport, sources: list[Source], *, probe: str, limits: Limits | None = None,
-                 journal: Journal | None = None, progress=None, clock=time.monotonic, sleep=time.sleep):
+    def __init__(self, transport, sources: list[Source], *, probe: str, first: Sequence[Item] = (),
+                 limits: Limits | None = None, journal: Journal | None = None, progress=None, clock=time.monotonic,
+                 sleep=time.sleep):
         self._transport = transport
         self._sources = sources
+        self._first = first
         self._probe = probe
         self._limits = limits or Limits()
         self._journal = journal or Journal()
@@ -325,7 +339,7 @@ class Engine:
 
     def count(self) -> int:
         """Return how many URLs there are, by reading the lists alone; nothing is warmed."""
-        total = 0
+        total = len(self._first)
         for source in self._sources:
             pages = Pages(source)
             while not pages.finished and not self.report.stopped:
@@ -337,6 +351,7 @@ class Engine:
         started = self._clock()
         self.report.total = total
         try:
+            self._enqueue(self._first)
             while not self.report.stopped and self._busy():
                 self._submit()
                 self._handle(self._transport.wait(self._wait_seconds()))
@@ -400,14 +415,17 @@ class Engine:
             self._again_or_raise(task, answer)
             return
         pages = self._walks[0]
-        for item in pages.source.items(pages.accept(answer.body)):
+        self._enqueue(pages.source.items(pages.accept(answer.body)))
+        self._page_asked = False
+        if pages.finished:
+            self._walks.popleft()
+
+    def _enqueue(self, items: Iterable[Item]) -> None:
+        for item in items:
             if self._journal.skip(item):
                 self.report.skipped += 1
             else:
                 self._ready.append(_Task(item.path, item.refresh, item))
-        self._page_asked = False
-        if pages.finished:
-            self._walks.popleft()
 
     def _handle_probe(self, task: _Task, answer: Answer) -> None:
         if not answer.fresh:

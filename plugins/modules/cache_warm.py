@@ -24,6 +24,11 @@ options:
     type: list
     elements: dict
     required: true
+  catalogue:
+    description:
+      - Path on the host of the gallery's C(catalogue.json). The pictures of the front page that it names are warmed
+        first. Without the file, or without this option, there are none.
+    type: path
   probe:
     description: URL path that answers 200 only while the image servers and their database are well.
     type: str
@@ -97,12 +102,13 @@ report:
   type: dict
 """
 
+import os
 import signal
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.progress import Progress
-from ..module_utils.warm import Engine, Limits, Source, Transport, WarmError
+from ..module_utils.warm import Engine, Item, Limits, Source, Transport, WarmError, front_page
 
 
 def summary(report: dict) -> str:
@@ -128,10 +134,19 @@ def problem(report: dict, minimum_coverage: float) -> str:
     return ""
 
 
+def pictures(catalogue: str | None) -> list[Item]:
+    """Return the pictures of the front page; none before the first load has written the catalogue."""
+    if not catalogue or not os.path.exists(catalogue):
+        return []
+    with open(catalogue, "rb") as stream:
+        return front_page(stream.read())
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "sources": {"type": "list", "elements": "dict", "required": True},
+            "catalogue": {"type": "path"},
             "probe": {"type": "str", "required": True},
             "url": {"type": "str", "default": "http://127.0.0.1:8081"},
             "refresh_url": {"type": "str", "default": "http://127.0.0.1:8082"},
@@ -157,12 +172,13 @@ def main() -> None:
         module.fail_json(msg=f"sources: {error!r} in an entry; each needs name, list, page_size and urls")
     limits = Limits(concurrency=parameters["concurrency"], attempts=parameters["attempts"])
     try:
+        first = pictures(parameters["catalogue"])
         transport = Transport(parameters["url"], parameters["refresh_url"], concurrency=limits.concurrency,
                               timeout_seconds=parameters["timeout_seconds"])
-    except WarmError as error:
+    except (OSError, WarmError) as error:
         module.fail_json(msg=str(error))
     with Progress(parameters["progress_file"]) as progress:
-        engine = Engine(transport, sources, probe=parameters["probe"], limits=limits, progress=progress)
+        engine = Engine(transport, sources, probe=parameters["probe"], first=first, limits=limits, progress=progress)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda number, frame: engine.stop(f"received {signal.Signals(number).name}"))
         try:

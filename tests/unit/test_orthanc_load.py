@@ -328,6 +328,7 @@ class Pages(Client):
     def __init__(self):
         super().__init__("http://localhost", "", "")
         self.undrawable = {"p1"}
+        self.tags = {"PhotometricInterpretation": "MONOCHROME2", "BitsStored": "12", "WindowCenter": "40"}
         self.asked: list[str] = []
         tags = {"MainDicomTags": {}}
         self.contents = {
@@ -350,7 +351,9 @@ class Pages(Client):
 
     def request(self, method, path, body=None, *, file=None, headers=None):
         self.asked.append(path)
-        if path.endswith("/rendered?width=256"):
+        if path.endswith("/simplified-tags"):
+            return 200, json.dumps(self.tags).encode()
+        if path.endswith(("/rendered?width=256", "/preview")):
             return (415 if path.split("/")[2] in self.undrawable else 200), b""
         return 200, json.dumps(self.contents[path]).encode()
 
@@ -359,6 +362,18 @@ def test_every_slide_is_opened_once_on_the_primary():
     pages = Pages()
     catalogue(pages)
     assert pages.asked.count("/wsi/pyramids/c") == 1
+
+
+@pytest.mark.parametrize(("tags", "picture"), [
+    ({"WindowCenter": ""}, "preview"),
+    ({"BitsStored": "8", "WindowCenter": ""}, "rendered?width=256"),
+    ({"PhotometricInterpretation": "RGB", "WindowCenter": ""}, "rendered?width=256"),
+    ({}, "rendered?width=256"),
+])
+def test_a_picture_that_would_be_black_is_the_preview(tags, picture):
+    pages = Pages()
+    pages.tags |= tags
+    assert [study["thumbnail"] for study in catalogue(pages)] == [f"/instances/q2/{picture}", f"/instances/p2/{picture}"]
 
 
 def test_the_catalogue_is_read_from_orthanc():

@@ -98,6 +98,20 @@ def test_everything_is_fetched_once():
     assert report.as_dict()["bytes"] == 700
 
 
+def test_front_page_comes_first():
+    text = b'{"studies": [{"thumbnail": "/images/a/preview"}, {"thumbnail": ""}, {"thumbnail": "/images/id-0"}]}'
+    report, transport, engine = run(server({"/images": 3}), first=warm.front_page(text))
+    urls = [path for path, refresh in transport.asked if not refresh]
+    assert urls[:2] == ["/images/a/preview", "/images/id-0"] and len(urls) == 2 + 3 * 2
+    assert report.done == engine.count() == 8
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b'{"studies": [{}]}', b'{"studies": null}'])
+def test_a_catalogue_that_is_none_is_named(text):
+    with pytest.raises(WarmError, match="run load.yml"):
+        warm.front_page(text)
+
+
 def test_count_reads_only_lists():
     transport = FakeTransport(server({"/images": 35, "/series": 3}))
     assert Engine(transport, [IMAGES, SERIES], probe=PROBE).count() == 35 * 2 + 3 * 2

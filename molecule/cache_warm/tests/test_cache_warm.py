@@ -71,6 +71,9 @@ def test_everything_is_a_hit(host):
     # 415: an encoding that the image server cannot draw, and nothing to cache.
     assert all(answer[0] == 415 or answer == [200, 'HIT'] for answer in answers), answers
     assert [200, 'HIT'] in answers
+    catalogue = json.loads(host.file('/var/www/gallery/catalogue.json').content_string)
+    pictures = [study['thumbnail'] for study in catalogue['studies'] if study['thumbnail']]
+    assert all(answer == [200, 'HIT'] for answer in ask(host, pictures))
     metadata = [f'/instances/{image}{end}' for image in images for end in ('', '/simplified-tags')]
     metadata += [f'/{kind}/{one}' for kind in ('series', 'studies') for one in ids(host, kind)]
     assert all(answer == [200, 'HIT'] for answer in ask(host, metadata))
@@ -118,7 +121,7 @@ def test_check_mode_fetches_nothing(host):
 
 def test_too_little_coverage_is_a_failure_with_its_causes(host):
     sources = [{'name': 'studies', 'list': '/studies', 'page_size': 10, 'urls': ['/studies/{id}', '/studies/{id}/nothing']}]
-    result = warm('-e', json.dumps({'cache_warm_sources': sources}))
+    result = warm('-e', json.dumps({'cache_warm_sources': sources, 'cache_warm_catalogue': ''}))
     assert result.returncode != 0
     output = ' '.join((result.stdout + result.stderr).split())
     assert 'coverage 50.00 % is below minimum_coverage 99.00 %' in output
