@@ -55,7 +55,8 @@ def test_sound_site():
 def test_every_broken_part_is_a_line():
     with broken('proxy', 'mv /var/www/gallery/catalogue.json /root', 'mv /root/catalogue.json /var/www/gallery'), \
          broken('replica1', 'systemctl stop orthanc', 'systemctl start orthanc'), \
-         broken('proxy', 'find /var/cache/nginx/thumbnails -type f -delete', 'true'), \
+         broken('proxy', 'mkdir /var/cache/nginx/away; mv /var/cache/nginx/thumbnails/* /var/cache/nginx/away',
+                'cp -an /var/cache/nginx/away/. /var/cache/nginx/thumbnails; rm -r /var/cache/nginx/away'), \
          broken('database', sql('CREATE TABLE public.open (); GRANT INSERT ON public.open TO image_server_reader'),
                 sql('DROP TABLE public.open')):
         status, output, failed = verify()
