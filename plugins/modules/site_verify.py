@@ -372,9 +372,10 @@ def host_checks(hosts: dict) -> list[dict]:
     """Return the checks of all hosts; a failed one for a host that returned none."""
     checks = []
     for name, result in hosts.items():
+        # What the connection complained about says more than that no result came back.
+        found = str(result.get("module_stderr") or result.get("msg") or "was not asked").strip().splitlines()[-1]
         checks += result.get("checks") or [{
-            "name": f"{name}: answers", "ok": False, "detail": str(result.get("msg") or "was not asked").strip(),
-            "remedy": "is the host up? run site.yml"}]
+            "name": f"{name}: answers", "ok": False, "detail": found, "remedy": "is the host up? run site.yml"}]
     return checks
 
 

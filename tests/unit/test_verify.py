@@ -116,7 +116,7 @@ def test_text_that_is_no_json():
 
 def test_hosts_that_did_not_answer_are_lines_too():
     checks = host_checks({"primary": {"checks": [GOOD]}, "replica1": {"unreachable": True, "msg": "no route to host\n"},
-                          "replica2": {}})
+                          "replica2": {}, "proxy": {"msg": "no JSON", "module_stderr": "a\nHost is paused\n"}})
     assert [(entry["name"], entry["ok"], entry["detail"]) for entry in checks] == [
         ("home page", True, "200"), ("replica1: answers", False, "no route to host"),
-        ("replica2: answers", False, "was not asked")]
+        ("replica2: answers", False, "was not asked"), ("proxy: answers", False, "Host is paused")]
