@@ -90,6 +90,16 @@ def test_catalogue_is_valid_and_asked_anew(host) -> None:
     assert again == 304
 
 
+def test_a_wrong_address_gets_a_page_and_a_missing_image_does_not(host) -> None:
+    missing = '-'.join(['00000000'] * 5)
+    [[status, headers, _digest, page], [image_status, _headers, _digest, answer]] = ask(
+        host, ('/nothing/here', {}), (f'/instances/{missing}', {})
+    )
+    assert status == 404 and headers['content-type'].startswith('text/html')
+    assert page == (PAGES / '404.html').read_text(encoding='utf-8')
+    assert image_status == 404 and 'Page not found' not in answer
+
+
 def test_nothing_but_the_pages_is_served(host) -> None:
     paths = ['/js/', '/vendor/', '/.git/config', '/../etc/passwd', '/study', '/catalogue.json.new']
     assert [answer[0] for answer in ask(host, *((path, {}) for path in paths))] == [404, 404, 404, 400, 404, 404]
