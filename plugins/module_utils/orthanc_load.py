@@ -330,7 +330,9 @@ class Loader:
         """Give every study the words of its manifest; return how many studies differed."""
         owner: dict[str, Plan] = {}
         for plan in plans:
-            for study in {i.study for found in plan.journal.files.values() for i in found}:
+            # A file that was taken out of the manifest keeps its images, and their words.
+            named = set(plan.files or plan.journal.files)
+            for study in {i.study for file, found in plan.journal.files.items() if file in named for i in found}:
                 other = owner.setdefault(study, plan)
                 if other is not plan and other.study.metadata != plan.study.metadata:
                     plan.failed += 1

@@ -140,6 +140,15 @@ def test_changed_words_are_set_and_empty_ones_removed(orthanc, images, load):
     assert orthanc.metadata["study"] == {"Title": "new", "Licence": "CC0-1.0", "Source": "Köln"}
 
 
+def test_a_study_whose_files_were_replaced_keeps_its_words(orthanc, images, load):
+    load(images)
+    for file in images.iterdir():
+        file.unlink()
+    (images / "new.dcm").write_text("other series9 i99 content")
+    load(images, words={**WORDS, "Title": "new"})
+    assert (orthanc.metadata["study"]["Title"], orthanc.metadata["other"]["Title"]) == ("Zellen", "new")
+
+
 def test_check_changes_nothing(orthanc, images, load, tmp_path):
     report = load(images, check=True)
     assert report["to_import"] == 10
