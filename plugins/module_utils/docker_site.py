@@ -131,12 +131,13 @@ def _plan_host(host: dict, want: dict, found: dict) -> dict:
 def plan(want: dict, found: dict) -> list[dict]:
     """The steps that lead from what was found to what is wanted; see the table above. Never a removal.
 
-    ``found`` is ``{"network": {"site", "cidr"} | None, "packages": bool,
+    ``found`` is ``{"network": {"site", "cidr"} | None, "packages": whether it serves this site | None,
     "volumes": {file: {"bytes", "loop"}}, "hosts": {name: {"site", "running", "memory_bytes", "specification"}}}``.
     """
-    steps = [_plan_network(want, found),
-             _step("packages", PACKAGES_NAME, "keep" if found["packages"] else "create",
-                   "package cache of all sites on this machine")]
+    packages = {None: ("create", "package cache of all sites on this machine"),
+                False: ("change", "join the network of this site"),
+                True: ("keep", "package cache of all sites on this machine")}
+    steps = [_plan_network(want, found), _step("packages", PACKAGES_NAME, *packages[found["packages"]])]
     steps += [_plan_volume(volume, found) for volume in want["volumes"]]
     steps += [_plan_host(host, want, found) for host in want["hosts"]]
     named = {host["name"] for host in want["hosts"]}

@@ -155,8 +155,8 @@ def find(client, want: dict, directory: Path) -> dict:
         packages = client.api.inspect_container(docker_site.PACKAGES_NAME)
         connected = packages["State"]["Running"] and want["name"] in packages["NetworkSettings"]["Networks"]
     except NotFound:
-        connected = False
-    return {"network": network, "packages": bool(connected), "hosts": hosts,
+        connected = None
+    return {"network": network, "packages": connected, "hosts": hosts,
             "volumes": {str(file): {"bytes": file.stat().st_size, "loop": attached.get(str(file))} for file in files}}
 
 
@@ -319,7 +319,7 @@ def apply(client, want: dict, found: dict, steps: list[dict], image: str, direct
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     if action["network", want["name"]] == "create":
         make_network(client, want)
-    if action["packages", docker_site.PACKAGES_NAME] == "create":
+    if action["packages", docker_site.PACKAGES_NAME] != "keep":
         make_packages(client, want, image, directory)
     attached = loops()
     for volume in want["volumes"]:

@@ -25,7 +25,7 @@ FILE = "/var/lib/imaging-repository/demo/volumes/database-db.img"
 
 
 def nothing() -> dict:
-    return {"network": None, "packages": False, "volumes": {}, "hosts": {}}
+    return {"network": None, "packages": None, "volumes": {}, "hosts": {}}
 
 
 def applied(want: dict) -> dict:
@@ -90,6 +90,11 @@ def changed_site(**host) -> dict:
     site = copy.deepcopy(SITE)
     site["hosts"][0].update(host)
     return site
+
+
+def test_a_second_site_joins_the_package_cache_of_the_first():
+    assert steps_of(SITE, {**nothing(), "packages": False})["packages", docker_site.PACKAGES_NAME] == (
+        "change", "join the network of this site")
 
 
 def test_a_larger_volume_grows():
