@@ -221,7 +221,7 @@ def make_packages(client, want: dict, image: str, directory: Path) -> None:
         client.networks.get(want["name"]).connect(container, ipv4_address=docker_site.packages_address(want["cidr"]))
 
 
-def make_volume(volume: dict, found: dict) -> None:
+def make_volume(volume: dict) -> None:
     """File, loop device and the link that names it; each step only where it is missing."""
     file, link = Path(volume["file"]), Path(volume["link"])
     for parent in (file.parent, link.parent):
@@ -313,7 +313,7 @@ def wait_for_boot(client, names: list[str]) -> None:
             time.sleep(0.3)
 
 
-def apply(client, want: dict, found: dict, steps: list[dict], image: str, directory: Path) -> None:
+def apply(client, want: dict, steps: list[dict], image: str, directory: Path) -> None:
     """Writes what the plan says, in the order in which one thing needs the other."""
     action = {(step["kind"], step["name"]): step["action"] for step in steps}
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -324,7 +324,7 @@ def apply(client, want: dict, found: dict, steps: list[dict], image: str, direct
     attached = loops()
     for volume in want["volumes"]:
         if action["volume", volume["name"]] in ("create", "change"):
-            make_volume(volume, found)
+            make_volume(volume)
         else:
             point(Path(volume["link"]), attached[volume["file"]])
     changed = [host for host in want["hosts"] if action["host", host["name"]] != "keep"]
@@ -404,7 +404,7 @@ def run(module: AnsibleModule) -> dict:
         if parameters["state"] == "absent":
             remove(client, want, steps, directory)
         else:
-            apply(client, want, found, steps, parameters["image"], directory)
+            apply(client, want, steps, parameters["image"], directory)
             result["missing_hosts"] = []
     return result
 
