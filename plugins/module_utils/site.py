@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import difflib
 import ipaddress
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field as dataclass_field
@@ -20,29 +21,52 @@ PROVIDERS = ("docker", "openstack", "static")
 
 
 @dataclass(frozen=True)
+class Listen:
+    """A TCP port on which hosts of a group answer hosts of other groups."""
+
+    port: int
+    sources: tuple[str, ...]
+    # Only with this kind of share; "" with each.
+    share: str = ""
+
+
+@dataclass(frozen=True)
 class Group:
-    """What hosts of a group are for, and what the group needs to work."""
+    """What hosts of a group are for, what the group needs to work, and who reaches it at which port.
+
+    What everybody may reach, and SSH, are not here: see firewall().
+    """
 
     description: str
     parent: str = "site"
     needs: tuple[str, ...] = ()
     exactly_one: bool = False
     takes_hosts: bool = True
+    listens: tuple[Listen, ...] = ()
 
 
 GROUPS: dict[str, Group] = {
-    "database": Group("PostgreSQL, the index of all images.", exactly_one=True),
+    "database": Group(
+        "PostgreSQL, the index of all images.",
+        exactly_one=True,
+        listens=(Listen(5432, ("image_server_primary", "image_server_replica")),),
+    ),
     "image_server": Group("All image servers.", takes_hosts=False),
     "image_server_primary": Group(
         "The image server that writes: images are loaded here, its data volume holds the pixels.",
         parent="image_server",
         needs=("database",),
         exactly_one=True,
+        listens=(
+            Listen(22, ("image_server_replica",), share="sshfs"),
+            Listen(2049, ("image_server_replica",), share="nfs"),
+        ),
     ),
     "image_server_replica": Group(
         "Read-only image servers that answer the public; the more, the more visitors.",
         parent="image_server",
         needs=("image_server_primary",),
+        listens=(Listen(8042, ("cache",)),),
     ),
     "cache": Group("nginx: TLS, the cache and the public gallery.", needs=("image_server_replica",)),
     "bastion": Group("The one host that operators reach by SSH from outside; the others are reached through it."),
@@ -112,6 +136,20 @@ VOLUME = Field(
             providers=("static",),
             own=True,
         ),
+        "type": Field(
+            "text",
+            "Type of the volume; else `site.openstack.volume_type`, else the cloud's own choice.",
+            example="fast",
+            providers=("openstack",),
+            own=True,
+        ),
+        "from": Field(
+            "text",
+            "A volume or snapshot of the same project, by name or id, that a new volume is a copy of.",
+            example="idr126-database-db",
+            providers=("openstack",),
+            own=True,
+        ),
         "wipe_signature": Field(
             "text",
             "What is on the device now and may be overwritten, exactly as the refusal reports it.",
@@ -167,12 +205,22 @@ HOST = Field(
             providers=("openstack",),
             own=True,
         ),
+        "boot_volume_gib": Field(
+            "integer",
+            "Size of the volume that the server boots from, if not that of `site.openstack`.",
+            example=20,
+            providers=("openstack",),
+            own=True,
+            unit="GiB",
+            minimum=1,
+            maximum=65536,
+        ),
         "address": Field(
             "address",
-            "Where Ansible reaches the server. With `docker` it is chosen from the network.",
+            "With `static` where Ansible reaches the server, else its address in the network of the site, which is "
+            "chosen if left out.",
             example="192.0.2.10",
             required=("static",),
-            providers=("docker", "static"),
             own=True,
         ),
         "private_address": Field(
@@ -202,7 +250,7 @@ SITE = Field(
         "base": Field("label", "The file in vars/ over which this one is merged.", example="demo", maximum=64),
         "provider": Field(
             "choice",
-            "Where the hosts come from. `openstack` is checked only; it cannot be deployed yet.",
+            "Where the hosts come from.",
             default="docker",
             choices=PROVIDERS,
         ),
@@ -235,21 +283,70 @@ SITE = Field(
             providers=("openstack",),
             keys={
                 "cloud": Field("text", "Name of the cloud in clouds.yaml.", example="embassy", required=("openstack",)),
-                "image": Field("text", "Image of the servers.", example="Debian 12", required=("openstack",)),
+                "image": Field(
+                    "text",
+                    "Image of the servers, by name or id: Debian 12 with cloud-init.",
+                    example="Debian 12",
+                    required=("openstack",),
+                ),
+                "user": Field("text", "User that the image lets log in by SSH; needs sudo.", default="debian"),
                 "network": Field(
                     "mapping",
                     "The network of the servers.",
                     keys={
                         "cidr": Field(
                             "network",
-                            "Private network of the site.",
-                            example="192.168.127.0/24",
-                            required=("openstack",),
+                            "Private network of the site, at least a /24. Sites do not see each other's.",
+                            default="192.168.77.0/24",
                         ),
                         "external": Field(
-                            "text", "Network of the public addresses.", example="public", required=("openstack",)
+                            "text",
+                            "Network of the cloud that public addresses come from, by name or id.",
+                            example="public",
+                            required=("openstack",),
+                        ),
+                        "dns": Field(
+                            "list",
+                            "Name servers of the servers, if not those of the cloud.",
+                            example=["192.0.2.53"],
+                            default=[],
+                            item=Field("address", "A name server.", example="192.0.2.53"),
                         ),
                     },
+                ),
+                "ssh_from": Field(
+                    "list",
+                    "Networks from which operators reach the bastion by SSH.",
+                    example=["198.51.100.0/24"],
+                    required=("openstack",),
+                    item=Field("network", "A network.", example="198.51.100.0/24"),
+                ),
+                "availability_zone": Field("text", "Zone of servers and volumes, if not the cloud's.", example="nova"),
+                "volume_type": Field("text", "Type of all volumes that name none, if not the cloud's.", example="fast"),
+                "boot_volume_gib": Field(
+                    "integer",
+                    "Servers boot from a volume of this size; left out, from the disk of their flavor.",
+                    example=20,
+                    unit="GiB",
+                    minimum=1,
+                    maximum=65536,
+                ),
+                "new_address": Field(
+                    "boolean",
+                    "True allocates an address where none is named, or where the named one is at another site.",
+                    default=False,
+                ),
+                "bastion_address": Field(
+                    "address",
+                    "Floating IP of the project for the bastion, where the bastion is not the public host.",
+                    example="192.0.2.81",
+                ),
+                "adopt": Field(
+                    "list",
+                    "Names of resources in the cloud that this site takes for its own although another made them.",
+                    example=["idr127-database-db"],
+                    default=[],
+                    item=Field("text", "A name.", example="idr127-database-db"),
                 ),
             },
         ),
@@ -293,7 +390,8 @@ SITE = Field(
                 ),
                 "address": Field(
                     "address",
-                    "Address behind the name. With `static` it is that of the public host if left out.",
+                    "Address behind the name. With `openstack` a floating IP of the project: used when it is free or at "
+                    "this site already, never taken from another. With `static` that of the public host if left out.",
                     example="192.0.2.80",
                     default={"docker": "127.0.0.1"},
                 ),
@@ -406,7 +504,7 @@ def problems(base: Any, overrides: Any) -> list[str]:
 
 
 # What the verbs themselves take on the command line.
-VERB_VARIABLES = ("confirm", "destroy_volumes", "manifest", "back")
+VERB_VARIABLES = ("back", "cloud", "confirm", "destroy_volumes", "manifest", "name", "recreate_failed", "to")
 FREE_PREFIXES = ("vault_", "ansible_")
 
 
@@ -574,7 +672,10 @@ def _network(field: Field, value: Any) -> str:
     except ValueError:
         raise _Wrong(f"{_show(value)} is not an IPv4 network; write {_example(field)}") from None
     if "/" not in value:
-        raise _Wrong(f"{_show(value)} says no length; write {network.supernet(new_prefix=24)}")
+        # An address with a host part is one client; else it is probably the common size.
+        whole = network.supernet(new_prefix=24)
+        single = network.network_address != whole.network_address
+        raise _Wrong(f"{_show(value)} says no length; write {network if single else whole}")
     if str(network) != value:
         raise _Wrong(f"{_show(value)} is not how its network is written; write {network}")
     return str(network)
@@ -815,7 +916,10 @@ def _fill(field: Field, value: Any, provider: str | None = None) -> Any:
     return value
 
 
-# Each entry of hosts owns this many addresses, so that none moves when another entry grows.
+# Providers whose hosts get an address of the site's network here, before they exist.
+ADDRESSING = ("docker", "openstack")
+# Each entry of hosts owns this many addresses, so that none moves when another entry grows. The first ones are the
+# network's own: a cloud's router and its DHCP servers take some of them.
 ADDRESSES_PER_ENTRY = 16
 ENTRIES = 15
 
@@ -830,8 +934,8 @@ def _expand(site: dict[str, Any]) -> dict[str, Any]:
             host = {key: value for key, value in entry.items() if key not in ("count", "absent")}
             if "count" in entry:
                 host["name"] = f"{entry['name']}{replica + 1}"
-            if site["provider"] == "docker":
-                address = _docker_address(site["docker"]["network"]["cidr"], position, replica)
+            if site["provider"] in ADDRESSING:
+                address = _chosen_address(site[site["provider"]]["network"]["cidr"], position, replica)
                 if address:
                     host.setdefault("address", address)
             host["volumes"] = [
@@ -847,8 +951,8 @@ def _expand(site: dict[str, Any]) -> dict[str, Any]:
     return {**result, "hosts": hosts}
 
 
-def _docker_address(cidr: str, position: int, replica: int) -> str | None:
-    """Return the address of a container, or None where the network or the entry is too small."""
+def _chosen_address(cidr: str, position: int, replica: int) -> str | None:
+    """Return the address of a host, or None where the network or the entry is too small."""
     network = ipaddress.IPv4Network(cidr)
     offset = ADDRESSES_PER_ENTRY * (position + 1) + replica
     if replica >= ADDRESSES_PER_ENTRY or position >= ENTRIES or offset >= network.num_addresses - 1:
@@ -861,6 +965,46 @@ def url(site: Mapping[str, Any]) -> str:
     public = site.get("public", {})
     port = public.get("https_port", 443)
     return f"https://{public.get('name', 'localhost')}" + ("" if port == 443 else f":{port}")
+
+
+# Names of the firewalls that are no group: the one of all hosts, and that of the public host.
+ALL_HOSTS = "site"
+PUBLIC_HOST = "public"
+ANYWHERE = "0.0.0.0/0"
+
+
+def firewall(site: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Return what may come in to the hosts of an effective site; everything else is closed.
+
+    A firewall per group that has hosts, before them ALL_HOSTS and after them PUBLIC_HOST; see host_firewalls(). Each
+    rule is `{"protocol": "tcp", "port": 22, ...}` or `{"protocol": "icmp", "port": None, ...}` (echo requests), from
+    either `"sources"`, a list of names of firewalls, or `"cidr"`, one network.
+    """
+    used = [name for name in GROUPS if any(name in host["groups"] for host in site["hosts"])]
+    rules: dict[str, list[dict[str, Any]]] = {
+        ALL_HOSTS: [
+            {"protocol": "tcp", "port": 22, "sources": ["bastion"]},
+            {"protocol": "icmp", "port": None, "sources": [ALL_HOSTS]},
+        ]
+    }
+    for name in used:
+        rules[name] = [
+            {"protocol": "tcp", "port": listen.port, "sources": [group for group in used if group in listen.sources]}
+            for listen in GROUPS[name].listens
+            if listen.share in ("", site["share"]["kind"])
+        ]
+    rules["bastion"] += [
+        {"protocol": "tcp", "port": 22, "cidr": network} for network in site["openstack"]["ssh_from"]
+    ]
+    rules[PUBLIC_HOST] = [
+        {"protocol": "tcp", "port": site["public"][port], "cidr": ANYWHERE} for port in ("https_port", "http_port")
+    ]
+    return rules
+
+
+def host_firewalls(host: Mapping[str, Any]) -> list[str]:
+    """Return the names of the firewalls of one host of an effective site."""
+    return [ALL_HOSTS, *host["groups"], *([PUBLIC_HOST] if host["public"] else [])]
 
 
 # --- What must fit together ---------------------------------------------------------------------------------------
@@ -881,6 +1025,9 @@ def _find_missing(
                 if not entry.get("absent"):
                     _find_missing(inner.item, entry, provider, reader.place(here, entry["name"]), reader, lent)
         elif value.get(key) in (None, []) and provider in inner.required:
+            # Its entries were refused one by one: it is not missing.
+            if any(refused.startswith(f"{here}[") for refused in reader.refused):
+                continue
             reader.refuse(here, key, f"is missing; write {_example(inner)}{_meant_host(key, value, lent)}")
 
 
@@ -981,6 +1128,10 @@ def _check_volumes(site: Mapping[str, Any], reader: _Reader) -> None:
                     text = f"{_show(volume[key])} is the {key} of volume {owners[volume[key]]} too; write another one"
                     reader.report(f"{reader.place(f'{path}.volumes', volume['name'])}.{key}", text)
                 owners.setdefault(volume[key], volume["name"])
+        for volume in entry["volumes"]:
+            if "from" in volume and "wipe_signature" in volume and not volume.get("absent"):
+                place = f"{reader.place(f'{path}.volumes', volume['name'])}.wipe_signature"
+                reader.report(place, f"would overwrite what is copied from {_show(volume['from'])}; remove one of them")
 
 
 # Ports on which the services of a host listen themselves.
@@ -1011,29 +1162,65 @@ def _check_tls(site: Mapping[str, Any], reader: _Reader) -> None:
 _TLS = SITE.keys["public"].keys["tls"]
 
 
-def _check_docker(site: Mapping[str, Any], reader: _Reader) -> None:
-    if site["provider"] != "docker":
+def _check_network(site: Mapping[str, Any], reader: _Reader) -> None:
+    """Refuse a network in which the hosts do not find their addresses."""
+    provider = site["provider"]
+    if provider not in ADDRESSING:
         return
-    network = ipaddress.IPv4Network(site["docker"]["network"]["cidr"])
+    path = f"site.{provider}.network.cidr"
+    network = ipaddress.IPv4Network(site[provider]["network"]["cidr"])
     if network.prefixlen > 24:
         wide = network.supernet(new_prefix=24)
-        reader.report("site.docker.network.cidr", f"'{network}' is too small for the hosts; write {wide}")
+        reader.report(path, f"'{network}' is too small for the hosts; write {wide}")
         return
     if not network.is_private:
-        reader.report("site.docker.network.cidr", f"'{network}' is not a private network; write 172.30.77.0/24")
-    address = site["public"]["address"]
-    if not ipaddress.IPv4Address(address).is_loopback:
-        reader.report("site.public.address", f"'{address}' is not on the loopback of this machine; write 127.0.0.1")
+        usual = SITE.keys[provider].keys["network"].keys["cidr"].default
+        reader.report(path, f"'{network}' is not a private network; write {usual}")
     for position, entry in enumerate(site["hosts"]):
         path = reader.place("site.hosts", entry["name"])
         count = entry.get("count", 1)
         fitting = sum(
-            _docker_address(str(network), position, replica) is not None for replica in range(ADDRESSES_PER_ENTRY)
+            _chosen_address(str(network), position, replica) is not None for replica in range(ADDRESSES_PER_ENTRY)
         )
         if position >= ENTRIES:
-            reader.report(path, f"is entry {position + 1}, docker has addresses for {ENTRIES}; use count, or fewer")
+            reader.report(path, f"is entry {position + 1}, the network has addresses for {ENTRIES}; use count, or fewer")
         elif not entry.get("absent") and count > fitting:
-            reader.report(f"{path}.count", f"{count} is more than docker has addresses for; write {fitting} or less")
+            text = f"{count} is more than an entry has addresses for; write {fitting} or less"
+            reader.report(f"{path}.count", text)
+
+
+def _check_docker(site: Mapping[str, Any], reader: _Reader) -> None:
+    address = site["public"].get("address")
+    if site["provider"] == "docker" and not ipaddress.IPv4Address(address).is_loopback:
+        reader.report("site.public.address", f"'{address}' is not on the loopback of this machine; write 127.0.0.1")
+
+
+def _check_openstack(site: Mapping[str, Any], reader: _Reader) -> None:
+    """Check how the site is reached: at the public host, and through its one bastion."""
+    if site["provider"] != "openstack":
+        return
+    entries = [entry for _path, entry in _entries(site, reader)]
+    bastions = [name for entry in entries if "bastion" in entry.get("groups", []) for name in _host_names(entry)]
+    at_public = any("bastion" in entry.get("groups", []) for entry in entries if entry["public"])
+    public, bastion = site["public"].get("address"), site["openstack"].get("bastion_address")
+    allocates = site["openstack"]["new_address"]
+    if not bastions:
+        reader.report("site.hosts", "no host is in the group bastion; add groups: [cache, bastion] to the public host")
+    elif len(bastions) > 1:
+        text = f"{', '.join(bastions)} are in the group bastion; with openstack leave one in it"
+        reader.report("site.hosts", text)
+    elif bastion and at_public:
+        text = f"is useless, because the bastion {bastions[0]} is the public host; remove it"
+        reader.report("site.openstack.bastion_address", text)
+    elif bastion and bastion == public:
+        text = f"'{bastion}' is the public address too; write another floating IP"
+        reader.report("site.openstack.bastion_address", text)
+    elif not (bastion or at_public or allocates):
+        text = f"is missing for {bastions[0]}; write a floating IP of the project, or site.openstack.new_address: true"
+        reader.report("site.openstack.bastion_address", text)
+    if not (public or allocates):
+        text = "is missing; write a floating IP of the project, or site.openstack.new_address: true to allocate one"
+        reader.report("site.public.address", text)
 
 
 def _check_static(site: Mapping[str, Any], reader: _Reader) -> None:
@@ -1048,11 +1235,12 @@ def _check_static(site: Mapping[str, Any], reader: _Reader) -> None:
 def _check_addresses(site: Mapping[str, Any], reader: _Reader) -> None:
     """Refuse addresses that two hosts share or that the site's network does not have."""
     cidr = site.get(site["provider"], {}).get("network", {}).get("cidr")
-    if site["provider"] == "openstack" or cidr is None:
+    if cidr is None:
         return
     network = ipaddress.IPv4Network(cidr)
-    # Docker's own: the network, its gateway and the broadcast.
-    taken = {network[0], network[1 % network.num_addresses], network[-1]} if site["provider"] == "docker" else set()
+    # The network's own: its name and gateway, on a cloud also its DHCP servers, and the broadcast.
+    first = {"docker": 2, "openstack": ADDRESSES_PER_ENTRY}.get(site["provider"])
+    taken = {*itertools.islice(network, first), network[-1]} if first else set()
     paths = {name: path for path, entry in _entries(site, reader) for name in _host_names(entry)}
     owners: dict[str, str] = {}
     for host in _expand(site)["hosts"]:
@@ -1080,7 +1268,15 @@ CHECKS: tuple[tuple[Callable[[Mapping[str, Any], _Reader], None], frozenset[str]
     (_check_volumes, frozenset({"absent"})),
     (_check_ports, frozenset({"provider", "https_port", "http_port"})),
     (_check_tls, frozenset({"tls", "mode", "certificate", "key"})),
-    (_check_docker, frozenset({"provider", "hosts", "cidr"})),
+    (_check_network, frozenset({"provider", "hosts", "cidr"})),
+    (_check_docker, frozenset({"provider"})),
+    (
+        _check_openstack,
+        frozenset(
+            {"provider", "openstack", "hosts", "groups", "count", "absent", "public", "address"}
+            | {"bastion_address", "new_address"}
+        ),
+    ),
     (_check_static, frozenset({"provider", "hosts", "absent", "bastion"})),
     (_check_addresses, frozenset({"provider", "hosts", "absent", "count", "cidr", "address", "private_address"})),
 )

@@ -141,8 +141,8 @@ def test_openstack_hosts_exist_without_addresses(write: Any) -> None:
     site = {
         "name": "cloud",
         "provider": "openstack",
-        "openstack": {"cloud": "a", "image": "b", "network": {"cidr": "192.168.1.0/24", "external": "c"}},
-        "public": {"name": "images.example.org"},
+        "openstack": {"cloud": "a", "image": "b", "network": {"external": "c"}, "ssh_from": ["198.51.100.0/24"]},
+        "public": {"name": "images.example.org", "address": "192.0.2.80"},
         "hosts": [
             {"name": name, "flavor": "m1.large", "volumes": [{"name": volume, "gib": 9}] if volume else []}
             for name, volume in (("database", "db"), ("primary", "data"), ("replica", ""), ("proxy", "cache"))

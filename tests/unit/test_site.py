@@ -94,7 +94,7 @@ def test_the_demo_is_sound_by_itself() -> None:
         ("destroy_volume", ["destroy_volume: unknown variable; did you mean destroy_volumes?"]),
         ("sites", ["sites: unknown variable; did you mean site?"]),
         ("hosts", ["hosts: unknown variable; write it below site, as site.hosts"]),
-        ("colour", ["colour: unknown variable; remove it; roles/*/README.md list what there is"]),
+        ("weather", ["weather: unknown variable; remove it; roles/*/README.md list what there is"]),
         (7, ["7: unknown variable; remove it; roles/*/README.md list what there is"]),
         (None, ["a value of another kind: unknown variable; remove it; roles/*/README.md list what there is"]),
     ],
@@ -171,12 +171,78 @@ def test_a_base_of_another_provider_lends_hosts_but_no_sizes() -> None:
         "groups": ["database"],
         "public": False,
         "volumes": [{"name": "db", "mount": "/var/lib/postgresql", "file_system": "xfs"}],
+        "address": "192.168.77.16",
     }
 
 
 def test_the_public_address_of_static_servers_is_that_of_the_public_host() -> None:
     site = schema.effective(DEMO, {"provider": "static", "hosts": [{"name": "proxy", "address": "192.0.2.80"}]})
     assert site["public"]["address"] == "192.0.2.80"
+
+
+def test_a_sound_site_on_a_cloud_is_complete() -> None:
+    assert schema.problems(DEMO, {"name": "idr126", **IDR126}) == []
+    site = schema.effective(DEMO, {"name": "idr126", **IDR126})
+    assert site["openstack"] == {
+        "cloud": "a",
+        "image": "b",
+        "user": "debian",
+        "network": {"cidr": "192.168.77.0/24", "external": "c", "dns": []},
+        "ssh_from": ["198.51.100.0/24"],
+        "new_address": False,
+        "adopt": [],
+    }
+    assert [host["address"] for host in site["hosts"]] == [f"192.168.77.{16 * entry}" for entry in range(1, 5)]
+
+
+def test_at_another_cloud_only_the_clouds_own_words_differ() -> None:
+    overrides = {"name": "idr127", "openstack": {"cloud": "b", "image": "d", "network": {"external": "e"}}}
+    there = schema.effective(schema.merged(DEMO, IDR126), overrides)
+    here = schema.effective(DEMO, {**IDR126, "name": "idr127"})
+    changed = {"cloud": "b", "image": "d", "network": {**here["openstack"]["network"], "external": "e"}}
+    assert there == {**here, "openstack": {**here["openstack"], **changed}}
+
+
+# --- Who may come in ---
+
+
+def tcp(port: int, *sources: str) -> dict[str, Any]:
+    return {"protocol": "tcp", "port": port, "sources": list(sources)}
+
+
+def test_only_who_needs_a_port_reaches_it() -> None:
+    site = schema.effective(DEMO, {"name": "idr126", **IDR126})
+    assert schema.firewall(site) == {
+        "site": [tcp(22, "bastion"), {"protocol": "icmp", "port": None, "sources": ["site"]}],
+        "database": [tcp(5432, "image_server_primary", "image_server_replica")],
+        "image_server_primary": [tcp(2049, "image_server_replica")],
+        "image_server_replica": [tcp(8042, "cache")],
+        "cache": [],
+        "bastion": [{"protocol": "tcp", "port": 22, "cidr": "198.51.100.0/24"}],
+        "public": [
+            {"protocol": "tcp", "port": 443, "cidr": "0.0.0.0/0"},
+            {"protocol": "tcp", "port": 80, "cidr": "0.0.0.0/0"},
+        ],
+    }
+    hosts = {host["name"]: schema.host_firewalls(host) for host in site["hosts"]}
+    assert hosts["database"] == ["site", "database"]
+    assert hosts["proxy"] == ["site", "cache", "bastion", "public"]
+
+
+def test_the_firewall_follows_the_share_the_ports_and_the_operators() -> None:
+    overrides = {"share": {"kind": "sshfs"}, "public": {"https_port": 8443}, "openstack": {"ssh_from": ["10.0.0.0/8"]}}
+    rules = schema.firewall(schema.effective(schema.merged(DEMO, IDR126), {"name": "lab", **overrides}))
+    assert rules["image_server_primary"] == [tcp(22, "image_server_replica")]
+    assert [rule["port"] for rule in rules["public"]] == [8443, 80]
+    assert rules["bastion"] == [{"protocol": "tcp", "port": 22, "cidr": "10.0.0.0/8"}]
+
+
+def test_every_source_of_the_firewall_is_one_of_its_names() -> None:
+    site = schema.effective(schema.merged(DEMO, IDR126), {"name": "lab"})
+    rules = schema.firewall(site)
+    sources = {source for listed in rules.values() for rule in listed for source in rule.get("sources", [])}
+    assert sources <= set(rules)
+    assert {name for host in site["hosts"] for name in schema.host_firewalls(host)} == set(rules)
 
 
 def test_effective_does_not_touch_its_arguments() -> None:
@@ -277,7 +343,7 @@ def test_a_site_that_holds_itself_does_not_raise() -> None:
 def test_effective_is_idempotent(overrides: Any) -> None:
     site = schema.effective(DEMO, overrides)
     names = [host["name"] for host in site["hosts"]]
-    addressed = site["provider"] != "docker" or all("address" in host for host in site["hosts"])
+    addressed = site["provider"] == "static" or all("address" in host for host in site["hosts"])
     # What problems() refuses: a name made twice, a host that found no address.
     if len(names) == len(set(names)) and addressed:
         assert schema.effective(site) == site
@@ -328,8 +394,8 @@ def test_the_editors_schema_refuses_mistakes() -> None:
 
 IDR126 = {
     "provider": "openstack",
-    "openstack": {"cloud": "a", "image": "b", "network": {"cidr": "192.168.126.0/24", "external": "c"}},
-    "public": {"name": "images.example.org"},
+    "openstack": {"cloud": "a", "image": "b", "network": {"external": "c"}, "ssh_from": ["198.51.100.0/24"]},
+    "public": {"name": "images.example.org", "address": "192.0.2.126"},
     "hosts": [
         {"name": name, "flavor": "m1.large", "volumes": [{"name": volume, "gib": 9}] if volume else []}
         for name, volume in (("database", "db"), ("primary", "data"), ("replica", ""), ("proxy", "cache"))
