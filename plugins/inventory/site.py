@@ -31,6 +31,7 @@ plugin: imaging.repository.site
 """
 
 import re
+import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -200,11 +201,21 @@ def host_variables(site: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]
             "ansible_user": site["static"]["user"],
             "host_address": host.get("private_address", host["address"]),
         }
-        bastion = site["static"].get("bastion", host["name"])
-        if host["name"] != bastion:
-            jump = next(other["address"] for other in site["hosts"] if other["name"] == bastion)
-            variables["ansible_ssh_common_args"] = f"-o ProxyJump={site['static']['user']}@{jump}"
+        variables |= static_ssh_variables(site, host)
     return variables
+
+
+def static_ssh_variables(site: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
+    """Return how SSH reaches a server that exists: by which configuration, through which host."""
+    static, arguments = site["static"], []
+    if "ssh_config" in static:
+        # ssh hands it on to the connection to the bastion; options of the command line it does not.
+        arguments.append(f"-F {shlex.quote(str(REPOSITORY / static['ssh_config']))}")
+    bastion = static.get("bastion", host["name"])
+    if host["name"] != bastion:
+        jump = next(other["address"] for other in site["hosts"] if other["name"] == bastion)
+        arguments.append(f"-o ProxyJump={static['user']}@{jump}")
+    return {"ansible_ssh_common_args": " ".join(arguments)} if arguments else {}
 
 
 def missing_files(site: dict[str, Any]) -> list[str]:
@@ -212,6 +223,8 @@ def missing_files(site: dict[str, Any]) -> list[str]:
     tls = site["public"]["tls"]
     files = {f"site.manifests[{index}]": file for index, file in enumerate(site["manifests"])}
     files |= {f"site.public.tls.{key}": tls[key] for key in ("certificate", "key") if key in tls}
+    if "ssh_config" in site.get("static", {}):
+        files["site.static.ssh_config"] = site["static"]["ssh_config"]
     return [
         f"{path}: '{file}' does not exist; write a path from {REPOSITORY} or an absolute one"
         for path, file in files.items()

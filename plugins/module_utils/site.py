@@ -362,6 +362,12 @@ SITE = Field(
                     example="proxy",
                     maximum=24,
                 ),
+                "ssh_config": Field(
+                    "path",
+                    "OpenSSH client configuration for all connections, instead of yours and this machine's: "
+                    "the key to log in with, the known host keys.",
+                    example="state/clinic/ssh/config",
+                ),
                 "network": Field(
                     "mapping",
                     "The network of the servers.",

@@ -137,6 +137,20 @@ def test_static_servers_are_reached_through_the_bastion(write: Any) -> None:
     assert hosts["localhost"]["effective_site"]["public"]["address"] == "192.0.2.80"
 
 
+def test_static_servers_are_reached_by_the_ssh_configuration_of_the_file(write: Any, tmp_path: Path) -> None:
+    configuration = tmp_path / "ssh config"
+    configuration.touch()
+    site = {**STATIC, "static": {**STATIC["static"], "ssh_config": str(configuration)}}
+    hosts = inventory(write({"site": site}))["_meta"]["hostvars"]
+    assert hosts["clinic-proxy"]["ansible_ssh_common_args"] == f"-F '{configuration}'"
+    assert hosts["clinic-database"]["ansible_ssh_common_args"] == f"-F '{configuration}' -o ProxyJump=debian@192.0.2.80"
+    configuration.unlink()
+    assert problems(inventory(write({"site": site}))) == [
+        f"site.static.ssh_config: '{configuration}' does not exist; "
+        f"write a path from {REPOSITORY} or an absolute one"
+    ]
+
+
 def test_openstack_hosts_exist_without_addresses(write: Any) -> None:
     site = {
         "name": "cloud",
