@@ -510,7 +510,7 @@ def problems(base: Any, overrides: Any) -> list[str]:
 
 
 # What the verbs themselves take on the command line.
-VERB_VARIABLES = ("back", "cloud", "confirm", "destroy_volumes", "manifest", "name", "recreate_failed", "to")
+VERB_VARIABLES = ("back", "cloud", "confirm", "destroy_volumes", "from", "manifest", "name", "recreate_failed")
 FREE_PREFIXES = ("vault_", "ansible_")
 
 
