@@ -1,0 +1,168 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
+"""What fits a new site out of what a cloud offers.
+
+Pure functions: the module openstack_offer lists, this file chooses, playbooks/templates/site_file.yml.j2 writes.
+
+An offer has the shape ::
+
+    {"images": [{"id", "name", "distribution", "version", "created_at", "least_disk_gib", "user"}],
+     "flavors": [{"name", "memory_mib", "cores", "disk_gib"}],
+     "networks": [name of an external network], "volume_types": [name], "zones": [name],
+     "addresses": [{"address", "network"}],   # floating IPs of the project that nobody uses
+     "quota": {resource: what is left, or None for no limit},
+     "controller": address from which this machine reaches the cloud, or ""}
+
+A choice that the cloud does not allow is None.
+"""
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+# The hosts of the base vars/demo.yml: how many, the memory that each is wanted and at least needs, and why.
+HOSTS: tuple[dict[str, Any], ...] = (
+    {"name": "database", "count": 1, "memory_mib": 8192, "least_mib": 1024, "why": "the index of all images",
+     "volumes": ({"name": "db", "gib": 50, "least_gib": 2, "why": "the index; it grows with the number of images"},)},
+    {"name": "primary", "count": 1, "memory_mib": 8192, "least_mib": 1024, "why": "loads the images",
+     "volumes": ({"name": "data", "gib": 500, "least_gib": 4, "why": "the pixels; make it as large as your images"},)},
+    {"name": "replica", "count": 2, "memory_mib": 8192, "least_mib": 1024, "why": "render for visitors",
+     "volumes": ()},
+    {"name": "proxy", "count": 1, "memory_mib": 4096, "least_mib": 512, "why": "nginx, the gallery, the bastion",
+     "volumes": ({"name": "cache", "gib": 100, "least_gib": 2, "why": "rendered images; what is not in it is rendered again"},)},
+)
+SERVERS = sum(host["count"] for host in HOSTS)
+# A Debian with the services of the largest host and room for logs.
+BOOT_GIB = 10
+# The release that the roles are made for.
+DEBIAN_VERSION = "12"
+DEBIAN_NAME = "bookworm"
+
+
+def choose(offer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the choices for a new site: image, hosts with flavors and volumes, networks and addresses."""
+    image = choose_image(offer["images"])
+    flavors, scale = choose_flavors(offer["flavors"], offer["quota"])
+    boot_gib = max(BOOT_GIB, image["least_disk_gib"] if image else 0)
+    diskless = [flavor["name"] for flavor in flavors if flavor and flavor["disk_gib"] < boot_gib]
+    addresses = [entry for entry in offer["addresses"] if entry["network"] in offer["networks"]]
+    network = addresses[0]["network"] if addresses else next(iter(offer["networks"]), None)
+    return {
+        "image": image,
+        "scale": scale,
+        "boot_volume_gib": boot_gib if diskless else None,
+        "diskless": sorted(set(diskless)),
+        "network": network,
+        "address": addresses[0]["address"] if addresses else None,
+        "ssh_from": f"{offer['controller']}/32" if offer["controller"] else None,
+        "hosts": [
+            {**host, "flavor": flavor, "volumes": volumes}
+            for host, flavor, volumes in zip(
+                HOSTS, flavors, choose_volumes(offer["quota"], boot_gib if diskless else 0), strict=True)
+        ],
+    }
+
+
+def is_debian(image: Mapping[str, Any]) -> bool:
+    """Tell whether an image is a Debian, by its property os_distro or by its name."""
+    return image["distribution"].lower() == "debian" or "debian" in image["name"].lower()
+
+
+def is_supported(image: Mapping[str, Any]) -> bool:
+    """Tell whether an image is the Debian release that the roles are made for."""
+    version, name = image["version"], image["name"].lower()
+    return is_debian(image) and (version.split(".")[0] == DEBIAN_VERSION or DEBIAN_NAME in name or (
+        not version and DEBIAN_VERSION in re.findall(r"\d+", name)))
+
+
+def choose_image(images: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Return the newest image of the supported Debian, or None; its "value" is what the site file says."""
+    images = list(images)
+    fitting = sorted((image for image in images if is_supported(image)),
+                     key=lambda image: (image["created_at"], image["id"]))
+    if not fitting:
+        return None
+    image = fitting[-1]
+    unique = sum(other["name"] == image["name"] for other in images) == 1
+    return {**image, "value": image["name"] if unique else image["id"]}
+
+
+def choose_flavors(
+    flavors: Iterable[Mapping[str, Any]], quota: Mapping[str, int | None]
+) -> tuple[list[dict[str, Any] | None], int | None]:
+    """Return a flavor for each of HOSTS, and by what the wanted memory was divided so that all fit the quota.
+
+    The divisor is None where not even the smallest fit; the flavors are then the smallest that do the work, or None.
+    """
+    flavors = sorted(flavors, key=lambda flavor: (flavor["memory_mib"], flavor["cores"], -flavor["disk_gib"],
+                                                  flavor["name"]))
+    divisor = 1
+    while True:
+        wanted = [max(host["memory_mib"] // divisor, host["least_mib"]) for host in HOSTS]
+        chosen = [next((flavor for flavor in flavors if flavor["memory_mib"] >= memory), None) for memory in wanted]
+        if all(chosen) and fits(chosen, quota):
+            return chosen, divisor
+        if all(memory == host["least_mib"] for memory, host in zip(wanted, HOSTS, strict=True)):
+            return chosen, None
+        divisor *= 2
+
+
+def needs(flavors: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """Return what the servers of HOSTS take of the quota with these flavors."""
+    pairs = list(zip(HOSTS, flavors, strict=True))
+    return {
+        "servers": SERVERS,
+        "cores": sum(host["count"] * flavor["cores"] for host, flavor in pairs),
+        "memory_mib": sum(host["count"] * flavor["memory_mib"] for host, flavor in pairs),
+    }
+
+
+def fits(flavors: Iterable[Mapping[str, Any]], quota: Mapping[str, int | None]) -> bool:
+    """Tell whether the servers of HOSTS with these flavors are within what is left of the quota."""
+    return all(quota.get(resource) is None or count <= quota[resource] for resource, count in needs(flavors).items())
+
+
+def choose_volumes(quota: Mapping[str, int | None], boot_gib: int) -> list[list[dict[str, Any]]]:
+    """Return the volumes of each of HOSTS: as large as wanted, or what the quota has after the boot volumes."""
+    left = quota.get("gib")
+    divisor = 1
+    while True:
+        result = [[{**volume, "gib": max(volume["gib"] // divisor, volume["least_gib"])} for volume in host["volumes"]]
+                  for host in HOSTS]
+        volumes = [volume for volumes in result for volume in volumes]
+        total = sum(volume["gib"] for volume in volumes) + SERVERS * boot_gib
+        if left is None or total <= left or all(volume["gib"] == volume["least_gib"] for volume in volumes):
+            return result
+        divisor *= 2
+
+
+def shortages(choice: Mapping[str, Any], quota: Mapping[str, int | None]) -> list[str]:
+    """Return one line for each quota that the chosen site is over: what it needs and what is left."""
+    need: dict[str, int] = {"servers": SERVERS}
+    flavors = [host["flavor"] for host in choice["hosts"]]
+    if all(flavors):
+        need |= needs(flavors)
+    volumes = [volume for host in choice["hosts"] for volume in host["volumes"]]
+    boot_gib = choice["boot_volume_gib"] or 0
+    need["volumes"] = len(volumes) + (SERVERS if boot_gib else 0)
+    need["gib"] = sum(volume["gib"] for volume in volumes) + SERVERS * boot_gib
+    need |= {"networks": 1, "routers": 1, "addresses": 0 if choice["address"] else 1}
+    words = {"memory_mib": "MiB of memory", "gib": "GiB of volumes", "addresses": "floating IPs"}
+    return [f"{count} {words.get(resource, resource)} needed, {quota[resource]} left"
+            for resource, count in need.items() if quota.get(resource) is not None and count > quota[resource]]
+
+
+def without_translation(own: str, remote: str) -> str:
+    """Return the own address of a connection if the other side sees it too, else "".
+
+    A private address that talks to a public one is translated on the way.
+    """
+    try:
+        own_address, remote_address = ipaddress.ip_address(own), ipaddress.ip_address(remote)
+    except ValueError:
+        return ""
+    if own_address.version != 4 or own_address.is_loopback or own_address.is_private != remote_address.is_private:
+        return ""
+    return own
