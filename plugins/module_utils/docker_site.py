@@ -4,22 +4,14 @@
 
 Pure functions: the module docker_site lists and writes, this file decides.
 
-A plan is a list of steps ``{"kind", "name", "action", "detail"}``. Kinds are
-``network``, ``packages``, ``volume`` and ``host``; actions are
-
-=========  ==================================================================
-keep       exists as the site file says
-create     does not exist yet
-change     exists and is adapted in place, without any loss
-refuse     exists, and adapting it would destroy something: the user decides
-unknown    carries the site's label, but the site file does not name it
-remove     only in the plan of a removal
-=========  ==================================================================
+A plan is that of plan.py; its kinds are ``network``, ``packages``, ``volume`` and ``host``.
 """
 from __future__ import annotations
 
 import ipaddress
 import json
+
+from .plan import step
 
 SITE_LABEL = "imaging_repository_site"
 SPECIFICATION_LABEL = "imaging_repository_specification"
@@ -63,10 +55,6 @@ def wanted(site: dict, replace: list[str] | None = None) -> dict:
             "replace": [f"{name}-{short}" for short in replace or []]}
 
 
-def _step(kind: str, name: str, action: str, detail: str = "") -> dict:
-    return {"kind": kind, "name": name, "action": action, "detail": detail}
-
-
 def _size(count: int) -> str:
     return f"{count / GIB:g} GiB"
 
@@ -74,31 +62,31 @@ def _size(count: int) -> str:
 def _plan_network(want: dict, found: dict) -> dict:
     network = found["network"]
     if network is None:
-        return _step("network", want["name"], "create", want["cidr"])
+        return step("network", want["name"], "create", want["cidr"])
     if network["site"] != want["name"]:
-        return _step("network", want["name"], "refuse",
-                     "a Docker network of this name exists that this site did not make; "
-                     "choose another site.name, or remove it with: docker network rm " + want["name"])
+        return step("network", want["name"], "refuse",
+                    "a Docker network of this name exists that this site did not make; "
+                    "choose another site.name, or remove it with: docker network rm " + want["name"])
     if network["cidr"] != want["cidr"]:
-        return _step("network", want["name"], "refuse",
-                     f"exists as {network['cidr']}, the site file says {want['cidr']}; "
-                     "set site.docker.network.cidr back, or destroy the site (its volumes stay) and deploy it again")
-    return _step("network", want["name"], "keep", want["cidr"])
+        return step("network", want["name"], "refuse",
+                    f"exists as {network['cidr']}, the site file says {want['cidr']}; "
+                    "set site.docker.network.cidr back, or destroy the site (its volumes stay) and deploy it again")
+    return step("network", want["name"], "keep", want["cidr"])
 
 
 def _plan_volume(volume: dict, found: dict) -> dict:
     actual = found["volumes"].get(volume["file"])
     if actual is None:
-        return _step("volume", volume["name"], "create", _size(volume["bytes"]))
+        return step("volume", volume["name"], "create", _size(volume["bytes"]))
     if actual["bytes"] > volume["bytes"]:
-        return _step("volume", volume["name"], "refuse",
-                     f"has {_size(actual['bytes'])}, the site file says {_size(volume['bytes'])}; volumes are never "
-                     "made smaller: set gib back, or move the data to a new volume")
+        return step("volume", volume["name"], "refuse",
+                    f"has {_size(actual['bytes'])}, the site file says {_size(volume['bytes'])}; volumes are never "
+                    "made smaller: set gib back, or move the data to a new volume")
     if actual["bytes"] < volume["bytes"]:
-        return _step("volume", volume["name"], "change", f"{_size(actual['bytes'])} -> {_size(volume['bytes'])}")
+        return step("volume", volume["name"], "change", f"{_size(actual['bytes'])} -> {_size(volume['bytes'])}")
     if actual["loop"] is None:
-        return _step("volume", volume["name"], "change", "attach again")
-    return _step("volume", volume["name"], "keep", _size(volume["bytes"]))
+        return step("volume", volume["name"], "change", "attach again")
+    return step("volume", volume["name"], "keep", _size(volume["bytes"]))
 
 
 def _difference(old: dict, new: dict) -> str:
@@ -109,23 +97,23 @@ def _plan_host(host: dict, want: dict, found: dict) -> dict:
     actual, name = found["hosts"].get(host["name"]), host["name"]
     memory = f"{host['memory_bytes'] // MIB} MiB"
     if actual is None:
-        return _step("host", name, "create", f"{host['specification']['address']}, {memory}")
+        return step("host", name, "create", f"{host['specification']['address']}, {memory}")
     if actual["site"] != want["name"]:
-        return _step("host", name, "refuse", "a container of this name exists that this site did not make; "
-                     "choose another site.name, or remove it yourself")
+        return step("host", name, "refuse", "a container of this name exists that this site did not make; "
+                    "choose another site.name, or remove it yourself")
     if name in want["replace"]:
-        return _step("host", name, "change", "replace, as asked; its volumes stay")
+        return step("host", name, "change", "replace, as asked; its volumes stay")
     difference = _difference(actual["specification"], host["specification"])
     if difference:
         short = name[len(want["name"]) + 1:]
-        return _step("host", name, "refuse", f"exists with other settings ({difference}); what is not on its volumes "
-                     f"would be lost: replace it by name with -e replace_hosts={short}")
+        return step("host", name, "refuse", f"exists with other settings ({difference}); what is not on its volumes "
+                    f"would be lost: replace it by name with -e replace_hosts={short}")
     changes = []
     if actual["memory_bytes"] != host["memory_bytes"]:
         changes.append(f"memory {actual['memory_bytes'] // MIB} -> {memory}")
     if not actual["running"]:
         changes.append("start")
-    return _step("host", name, "change" if changes else "keep", ", ".join(changes) or memory)
+    return step("host", name, "change" if changes else "keep", ", ".join(changes) or memory)
 
 
 def plan(want: dict, found: dict) -> list[dict]:
@@ -137,42 +125,32 @@ def plan(want: dict, found: dict) -> list[dict]:
     packages = {None: ("create", "package cache of all sites on this machine"),
                 False: ("change", "join the network of this site"),
                 True: ("keep", "package cache of all sites on this machine")}
-    steps = [_plan_network(want, found), _step("packages", PACKAGES_NAME, *packages[found["packages"]])]
+    steps = [_plan_network(want, found), step("packages", PACKAGES_NAME, *packages[found["packages"]])]
     steps += [_plan_volume(volume, found) for volume in want["volumes"]]
     steps += [_plan_host(host, want, found) for host in want["hosts"]]
     named = {host["name"] for host in want["hosts"]}
-    steps += [_step("host", name, "unknown", "belongs to this site, but the site file does not name it; left alone")
+    steps += [step("host", name, "unknown", "belongs to this site, but the site file does not name it; left alone")
               for name, actual in sorted(found["hosts"].items())
               if name not in named and actual["site"] == want["name"]]
     files = {volume["file"] for volume in want["volumes"]}
-    steps += [_step("volume", file, "unknown", "the site file does not name it; left alone")
+    steps += [step("volume", file, "unknown", "the site file does not name it; left alone")
               for file in sorted(found["volumes"]) if file not in files]
     return steps
 
 
 def removal(want: dict, found: dict, destroy_volumes: bool) -> list[dict]:
     """The steps that remove a site: all that carries its label, and its volumes only when asked to."""
-    steps = [_step("host", name, "remove") for name, actual in sorted(found["hosts"].items())
+    steps = [step("host", name, "remove") for name, actual in sorted(found["hosts"].items())
              if actual["site"] == want["name"]]
     if found["network"] and found["network"]["site"] == want["name"]:
-        steps.append(_step("network", want["name"], "remove"))
+        steps.append(step("network", want["name"], "remove"))
     for file, actual in sorted(found["volumes"].items()):
         if destroy_volumes:
-            steps.append(_step("volume", file, "remove", _size(actual["bytes"]) + ", with all data on it"))
+            steps.append(step("volume", file, "remove", _size(actual["bytes"]) + ", with all data on it"))
         else:
-            steps.append(_step("volume", file, "change" if actual["loop"] else "keep",
+            steps.append(step("volume", file, "change" if actual["loop"] else "keep",
                                "data stays; remove it as well with -e destroy_volumes=true"))
     return steps
-
-
-def table(steps: list[dict]) -> str:
-    """The plan for people, one aligned line per step, for --diff and for destroy.yml."""
-    if not steps:
-        return "nothing\n"
-    widths = [max(len(step[key]) for step in steps) for key in ("action", "kind", "name")]
-    return "".join(
-        f"{step['action']:{widths[0]}}  {step['kind']:{widths[1]}}  {step['name']:{widths[2]}}  {step['detail']}".rstrip()
-        + "\n" for step in steps)
 
 
 def specification_label(specification: dict) -> str:

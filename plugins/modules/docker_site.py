@@ -95,7 +95,7 @@ import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.imaging.repository.plugins.module_utils import docker_site
+from ansible_collections.imaging.repository.plugins.module_utils import docker_site, plan
 
 try:
     import docker
@@ -394,8 +394,8 @@ def run(module: AnsibleModule) -> dict:
             raise SiteError("nothing was changed:\n" + "\n".join(refused))
         check_ports(want, steps)
         check_disk(want, found, directory)
-    changed = any(step["action"] in ("create", "change", "remove") for step in steps)
-    table = docker_site.table(steps)
+    changed = plan.writes(steps)
+    table = plan.table(steps)
     result = {"changed": changed, "plan": steps, "table": table, "missing_hosts": [
         host["name"] for host in want["hosts"] if not found["hosts"].get(host["name"], {}).get("running")]}
     if changed:

@@ -7,7 +7,7 @@ import json
 import pytest
 from hypothesis import given, strategies as st
 
-from plugins.module_utils import docker_site
+from plugins.module_utils import docker_site, plan
 
 GIB = docker_site.GIB
 
@@ -168,6 +168,6 @@ def test_a_removal_leaves_other_sites_alone():
 
 
 def test_the_table_is_aligned():
-    lines = docker_site.table(docker_site.plan(docker_site.wanted(SITE), nothing())).splitlines()
+    lines = plan.table(docker_site.plan(docker_site.wanted(SITE), nothing())).splitlines()
     assert lines[0] == "create  network   demo                         172.30.77.0/24"
     assert len({line.index(line.split()[2]) for line in lines}) == 1
