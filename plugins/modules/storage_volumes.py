@@ -38,7 +38,7 @@ options:
       device:
         description:
           - Path of the device by identity, such as a link in C(/dev/disk/by-id). The path may be a pattern if exactly
-            one device matches.
+            one device matches; links of partitions, C(*-part<N>), do not count then.
         type: path
         required: true
       mount:
@@ -128,6 +128,7 @@ import fcntl
 import glob
 import json
 import os
+import re
 import stat
 import struct
 import time
@@ -135,7 +136,8 @@ import uuid
 from collections.abc import Iterator
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.imaging.repository.plugins.module_utils import storage
+
+from ..module_utils import storage
 
 UNIT_DIRECTORY = '/etc/systemd/system'
 WANTS_DIRECTORY = f'{UNIT_DIRECTORY}/multi-user.target.wants'
@@ -165,8 +167,9 @@ def run(module: AnsibleModule, *command: str, accept: tuple[int, ...] = (0,)) ->
 
 
 def device_paths(pattern: str) -> list[str]:
-    """The devices behind a path or pattern, links resolved."""
-    return sorted({os.path.realpath(path) for path in glob.glob(pattern)})
+    """The devices behind a path or pattern, links resolved; a pattern means whole disks, a path what it names."""
+    return sorted({os.path.realpath(path) for path in glob.glob(pattern)
+                   if path == pattern or not re.search(r'-part\d+$', path)})
 
 
 def mount_table() -> list[dict[str, str]]:

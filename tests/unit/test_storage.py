@@ -4,12 +4,14 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from plugins.module_utils import storage
 from plugins.module_utils.storage import GIB, MIB, Device, MountPoint, Signature, Volume
+from plugins.modules.storage_volumes import device_paths
 
 UUID = '5cc0bfc4-6b1d-417c-a7c6-76d2bb5e9701'
 OTHER_UUID = '11111111-6b1d-417c-a7c6-76d2bb5e9701'
@@ -296,3 +298,16 @@ def test_mount_points_inside_others_come_later() -> None:
     inner, outer, sibling = (Volume('v', '/d', mount) for mount in ('/srv/x/y', '/srv/x', '/srv/x-y'))
     order = storage.in_order([inner, sibling, outer])
     assert order.index(outer) < order.index(inner)
+
+
+def test_a_pattern_means_disks_and_not_their_partitions(tmp_path: Path) -> None:
+    for name in ('vdb', 'vdb1', 'vdc'):
+        (tmp_path / name).touch()
+    links = {'virtio-3f2a0c5e-aaaa-4bbb-8': 'vdb', 'scsi-0QEMU_3f2a0c5e-aaaa-4bbb-8ccc': 'vdb',
+             'virtio-3f2a0c5e-aaaa-4bbb-8-part1': 'vdb1', 'virtio-77777777-aaaa-4bbb-8': 'vdc'}
+    for link, target in links.items():
+        (tmp_path / link).symlink_to(tmp_path / target)
+    assert device_paths(f'{tmp_path}/*3f2a0c5e-aaaa-4bbb-8*') == [f'{tmp_path}/vdb']
+    # Who names a partition means it.
+    assert device_paths(f'{tmp_path}/virtio-3f2a0c5e-aaaa-4bbb-8-part1') == [f'{tmp_path}/vdb1']
+    assert device_paths(f'{tmp_path}/*88888888*') == []
