@@ -382,7 +382,7 @@ def editor_problems(content: Any) -> list[str]:
     return [error.message for error in Draft202012Validator(document).iter_errors(content)]
 
 
-@pytest.mark.parametrize("file", ["vars/demo.yml", "molecule/test-site.yml"])
+@pytest.mark.parametrize("file", ["vars/demo.yml", "vars/openstack-example.yml", "molecule/test-site.yml"])
 def test_the_editors_schema_accepts_our_sites(file: str) -> None:
     assert editor_problems(yaml.safe_load((REPOSITORY / file).read_text(encoding="utf-8"))) == []
 
@@ -411,3 +411,39 @@ def test_the_examples_of_the_manual_are_sound() -> None:
         base = schema.merged(DEMO, IDR126) if example["site"].get("base") == "idr126" else DEMO
         assert schema.problems(base, example["site"]) == []
         assert editor_problems(example) == []
+
+
+EXAMPLE = yaml.safe_load((REPOSITORY / "vars" / "openstack-example.yml").read_text(encoding="utf-8"))["site"]
+
+
+def test_the_example_of_a_site_on_a_cloud_is_sound_and_has_every_key() -> None:
+    assert schema.problems(DEMO, EXAMPLE) == []
+    text = (REPOSITORY / "vars" / "openstack-example.yml").read_text(encoding="utf-8")
+
+    def keys(field: schema.Field) -> set[str]:
+        inner = [*field.keys.values(), *([field.item] if field.item else [])]
+        known = {key for key, value in field.keys.items() if "openstack" in value.providers}
+        return known.union(*(keys(value) for value in inner if "openstack" in value.providers))
+
+    # What makes sense only with another value of a key, or over a base that has something to leave out.
+    elsewhere = {"base", "absent", "wipe_signature", "certificate", "key"}
+    assert {key for key in keys(schema.SITE) if f"{key}:" not in text} == elsewhere
+
+
+def test_the_second_cloud_of_the_manual_takes_ten_lines() -> None:
+    manual = (REPOSITORY / "docs" / "openstack.md").read_text(encoding="utf-8")
+    examples = [text for text in re.findall(r"```yaml\n(.*?)```", manual, re.DOTALL) if text.startswith("site:")]
+    assert [len(text.splitlines()) for text in examples] == [10]
+    overrides = yaml.safe_load(examples[0])["site"]
+    assert schema.problems(schema.merged(DEMO, EXAMPLE), overrides) == []
+    hosts = schema.effective(schema.merged(DEMO, EXAMPLE), overrides)["hosts"]
+    assert {host["flavor"] for host in hosts} == {"c2.large", "c2.small"}
+
+
+def test_the_manual_has_every_port_of_the_firewall() -> None:
+    manual = (REPOSITORY / "docs" / "openstack.md").read_text(encoding="utf-8")
+    for name, group in schema.GROUPS.items():
+        for listen in group.listens:
+            row = next(line for line in manual.splitlines() if line.startswith(f"| `{name}` |"))
+            assert str(listen.port) in row
+            assert all(f"`{source}`" in row for source in listen.sources)
