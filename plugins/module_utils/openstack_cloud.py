@@ -213,6 +213,11 @@ class Cloud:
                 if effect is not None:
                     return effect
 
+    @property
+    def login_url(self) -> str:
+        """Where the project logs in."""
+        return self._connection.config.get_auth_args().get("auth_url", "")
+
     # --- What modules use ---------------------------------------------------------------------------------------
 
     def get(self, service: str, path: str, **parameters) -> dict:
@@ -279,14 +284,15 @@ class Cloud:
         """Posts. done() returns what the request made, or None; it is asked before a lost request is repeated."""
         return self._patiently(lambda: self._request("POST", service, path, json=body), done)
 
-    def put(self, service: str, path: str, body: dict) -> dict:
+    def put(self, service: str, path: str, body: dict, **options) -> dict:
         """Puts, which may be repeated."""
-        return self._patiently(lambda: self._request("PUT", service, path, json=body))
+        return self._patiently(lambda: self._request("PUT", service, path, json=body, **options))
 
-    def update(self, kind: str, identifier: str, body: dict) -> dict:
-        """Changes fields of one."""
+    def update(self, kind: str, identifier: str, body: dict, revision: int | None = None) -> dict:
+        """Changes fields of one; neutron answers 412 where it has another revision number than the one given."""
         entry = KINDS[kind]
-        return self.put(entry.service, f"{entry.path}/{identifier}", {entry.singular: body})[entry.singular]
+        options = {} if revision is None else {"headers": {"If-Match": f"revision_number={revision}"}}
+        return self.put(entry.service, f"{entry.path}/{identifier}", {entry.singular: body}, **options)[entry.singular]
 
     def delete(self, kind: str, identifier: str) -> None:
         """Removes one; it may be gone already."""
