@@ -21,7 +21,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-MARK = "imaging.repository site "
+from .openstack_plan import MARK, mark
+from .plan import step
+
+# Metadata of the server that got the address; at most 255 characters (compute API, "Create or Update Metadata").
 NOTE_KEY = "imaging_repository_switch"
 NOBODY = "nobody"
 
@@ -39,7 +42,7 @@ def holder(found: Mapping[str, Any], port: str) -> str:
 
 
 def plan(address: str, source: str, back: bool, found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return who shall hold what: ``{"wanted": {address: port}, "steps": [...], "note": {...}, "interrupted": bool}``.
+    """Return who shall hold what: ``{"wanted": {address: port}, "steps", "note", "own_address", "interrupted"}``.
 
     `source` is the name of the site or server that must hold the address now, or "". With `back` the note is followed.
     The first of ``wanted`` is `address`. A step is ``{"kind", "name", "action", "detail"}`` with action keep or change.
@@ -60,7 +63,10 @@ def plan(address: str, source: str, back: bool, found: Mapping[str, Any]) -> dic
     if not back and now != goal:
         note = {"address": address, "exchange": exchange, "port": now,
                 "site": found["ports"].get(now, {}).get("site", "")}
+    own = sorted(name for name, entry in found["addresses"].items() if entry["port"] == found["target"])
     return {"wanted": wanted, "steps": _steps(wanted, other, found), "note": note,
+            # Where the new site's public host is reached before the switch.
+            "own_address": (own or [exchange])[0],
             # The new site's host gave its address away and got nothing yet: it cannot be reached.
             "interrupted": bool(exchange) and not back and now != goal and not found["addresses"][exchange]["port"]}
 
@@ -118,8 +124,7 @@ def _steps(wanted: Mapping[str, str], other: str, found: Mapping[str, Any]) -> l
             detail += ", in exchange"
         elif now != port and now and now == other and len(wanted) == 1:
             detail += f"; {holder(found, now)} gets none in exchange and is not reached from outside then"
-        steps.append({"kind": "address", "name": address, "action": "keep" if now == port else "change",
-                      "detail": detail})
+        steps.append(step("address", address, "keep" if now == port else "change", detail))
     return steps
 
 
@@ -133,7 +138,7 @@ def marks(wanted: Mapping[str, str], found: Mapping[str, Any]) -> dict[str, str]
         result[address] = found["addresses"][address]["mark"]
         if port and result[address].startswith(MARK):
             site = found["ports"][port]["site"]
-            result[address] = f"{MARK}{site}" if site else ""
+            result[address] = mark(site) if site else ""
     return result
 
 

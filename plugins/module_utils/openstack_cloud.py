@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 try:
     import openstack
@@ -190,7 +190,7 @@ class Cloud:
         with self._sentences(service):
             adapter = getattr(self._connection, service)
             response = adapter.request(path, method, microversion=MICROVERSIONS.get(service), raise_exc=False,
-                                       timeout=REQUEST_SECONDS, **options)
+                                       **{"timeout": REQUEST_SECONDS, **options})
         if response.status_code >= 400:
             raise self._refusal(service, response.status_code, _message(response), f"{method} {path}",
                                 response.headers.get("Retry-After", ""))
@@ -287,6 +287,11 @@ class Cloud:
     def put(self, service: str, path: str, body: dict, **options) -> dict:
         """Puts, which may be repeated."""
         return self._patiently(lambda: self._request("PUT", service, path, json=body, **options))
+
+    def upload(self, service: str, path: str, content: BinaryIO, timeout_seconds: float) -> None:
+        """Puts the content of a file, once: who calls it knows what a cut upload leaves."""
+        self._request("PUT", service, path, data=content, headers={"Content-Type": "application/octet-stream"},
+                      timeout=timeout_seconds)
 
     def update(self, kind: str, identifier: str, body: dict, revision: int | None = None) -> dict:
         """Changes fields of one; neutron answers 412 where it has another revision number than the one given."""

@@ -10,7 +10,7 @@ An offer has the shape ::
      "flavors": [{"name", "memory_mib", "cores", "disk_gib"}],
      "networks": [name of an external network], "volume_types": [name], "zones": [name],
      "addresses": [{"address", "network"}],   # floating IPs of the project that nobody uses
-     "quota": {resource: what is left, or None for no limit},
+     "quota": {resource: what is left},   # by the words of openstack_plan.quotas(); without what has no limit
      "controller": address from which this machine reaches the cloud, or ""}
 
 A choice that the cloud does not allow is None.
@@ -18,10 +18,14 @@ A choice that the cloud does not allow is None.
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .openstack_plan import quotas
+
+GIB = 1024**3
 # The hosts of the base vars/demo.yml: how many, the memory that each is wanted and at least needs, and why.
 HOSTS: tuple[dict[str, Any], ...] = (
     {"name": "database", "count": 1, "memory_mib": 8192, "least_mib": 1024, "why": "the index of all images",
@@ -36,6 +40,9 @@ HOSTS: tuple[dict[str, Any], ...] = (
 SERVERS = sum(host["count"] for host in HOSTS)
 # A Debian with the services of the largest host and room for logs.
 BOOT_GIB = 10
+# Kinds of openstack_cloud.Cloud.find().
+ASKED = ("image", "flavor", "external network", "volume type", "availability zone", "address", "compute limits",
+         "volume limits", "network quota")
 # The release that the roles are made for.
 DEBIAN_VERSION = "12"
 DEBIAN_NAME = "bookworm"
@@ -65,6 +72,38 @@ def choose(offer: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def read(cloud: str, found: Mapping[str, Any], controller: str) -> dict[str, Any]:
+    """Return the offer of a cloud; `found` is what openstack_cloud.Cloud.find() returns for the kinds of ASKED."""
+    networks = {network["id"]: network["name"] for network in found["external network"]}
+    return {
+        "cloud": cloud,
+        "images": [
+            {
+                "id": image["id"], "name": image.get("name") or image["id"],
+                "distribution": image.get("os_distro") or "", "version": image.get("os_version") or "",
+                "created_at": image["created_at"], "user": image.get("os_admin_user") or "",
+                "least_disk_gib": max(image.get("min_disk") or 0,
+                                      math.ceil((image.get("virtual_size") or image.get("size") or 0) / GIB)),
+            }
+            for image in found["image"] if image["status"] == "active"
+        ],
+        "flavors": [
+            {"name": flavor["name"], "memory_mib": flavor["ram"], "cores": flavor["vcpus"], "disk_gib": flavor["disk"]}
+            for flavor in found["flavor"] if not flavor.get("OS-FLV-DISABLED:disabled")
+        ],
+        "networks": sorted(networks.values()),
+        # Cinder's own stand-in for a cloud without types begins with underscores.
+        "volume_types": sorted(entry["name"] for entry in found["volume type"] if not entry["name"].startswith("__")),
+        "zones": sorted(zone["name"] for zone in found["availability zone"]),
+        "addresses": sorted(
+            ({"address": entry["floating_ip_address"], "network": networks.get(entry["floating_network_id"], "")}
+             for entry in found["address"] if not entry["port_id"]),
+            key=lambda entry: ipaddress.ip_address(entry["address"])),
+        "quota": {resource: max(0, limit - used) for resource, (limit, used) in quotas(found).items()},
+        "controller": controller,
+    }
+
+
 def is_debian(image: Mapping[str, Any]) -> bool:
     """Tell whether an image is a Debian, by its property os_distro or by its name."""
     return image["distribution"].lower() == "debian" or "debian" in image["name"].lower()
@@ -90,7 +129,7 @@ def choose_image(images: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
 
 
 def choose_flavors(
-    flavors: Iterable[Mapping[str, Any]], quota: Mapping[str, int | None]
+    flavors: Iterable[Mapping[str, Any]], quota: Mapping[str, int]
 ) -> tuple[list[dict[str, Any] | None], int | None]:
     """Return a flavor for each of HOSTS, and by what the wanted memory was divided so that all fit the quota.
 
@@ -115,43 +154,43 @@ def needs(flavors: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     return {
         "servers": SERVERS,
         "cores": sum(host["count"] * flavor["cores"] for host, flavor in pairs),
-        "memory_mib": sum(host["count"] * flavor["memory_mib"] for host, flavor in pairs),
+        "MiB of memory": sum(host["count"] * flavor["memory_mib"] for host, flavor in pairs),
     }
 
 
-def fits(flavors: Iterable[Mapping[str, Any]], quota: Mapping[str, int | None]) -> bool:
+def fits(flavors: Iterable[Mapping[str, Any]], quota: Mapping[str, int]) -> bool:
     """Tell whether the servers of HOSTS with these flavors are within what is left of the quota."""
-    return all(quota.get(resource) is None or count <= quota[resource] for resource, count in needs(flavors).items())
+    return all(count <= quota.get(resource, count) for resource, count in needs(flavors).items())
 
 
-def choose_volumes(quota: Mapping[str, int | None], boot_gib: int) -> list[list[dict[str, Any]]]:
+def choose_volumes(quota: Mapping[str, int], boot_gib: int) -> list[list[dict[str, Any]]]:
     """Return the volumes of each of HOSTS: as large as wanted, or what the quota has after the boot volumes."""
-    left = quota.get("gib")
+    left = quota.get("GiB of volumes", math.inf)
     divisor = 1
     while True:
         result = [[{**volume, "gib": max(volume["gib"] // divisor, volume["least_gib"])} for volume in host["volumes"]]
                   for host in HOSTS]
         volumes = [volume for volumes in result for volume in volumes]
         total = sum(volume["gib"] for volume in volumes) + SERVERS * boot_gib
-        if left is None or total <= left or all(volume["gib"] == volume["least_gib"] for volume in volumes):
+        if total <= left or all(volume["gib"] == volume["least_gib"] for volume in volumes):
             return result
         divisor *= 2
 
 
-def shortages(choice: Mapping[str, Any], quota: Mapping[str, int | None]) -> list[str]:
+def shortages(choice: Mapping[str, Any], quota: Mapping[str, int]) -> list[str]:
     """Return one line for each quota that the chosen site is over: what it needs and what is left."""
-    need: dict[str, int] = {"servers": SERVERS}
     flavors = [host["flavor"] for host in choice["hosts"]]
-    if all(flavors):
-        need |= needs(flavors)
     volumes = [volume for host in choice["hosts"] for volume in host["volumes"]]
     boot_gib = choice["boot_volume_gib"] or 0
-    need["volumes"] = len(volumes) + (SERVERS if boot_gib else 0)
-    need["gib"] = sum(volume["gib"] for volume in volumes) + SERVERS * boot_gib
-    need |= {"networks": 1, "routers": 1, "addresses": 0 if choice["address"] else 1}
-    words = {"memory_mib": "MiB of memory", "gib": "GiB of volumes", "addresses": "floating IPs"}
+    need = {
+        **(needs(flavors) if all(flavors) else {"servers": SERVERS}),
+        "volumes": len(volumes) + (SERVERS if boot_gib else 0),
+        "GiB of volumes": sum(volume["gib"] for volume in volumes) + SERVERS * boot_gib,
+        "network": 1, "router": 1, "floatingip": 0 if choice["address"] else 1,
+    }
+    words = {"network": "networks", "router": "routers", "floatingip": "floating IPs"}
     return [f"{count} {words.get(resource, resource)} needed, {quota[resource]} left"
-            for resource, count in need.items() if quota.get(resource) is not None and count > quota[resource]]
+            for resource, count in need.items() if count > quota.get(resource, count)]
 
 
 def without_translation(own: str, remote: str) -> str:

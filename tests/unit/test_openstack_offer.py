@@ -32,7 +32,7 @@ OFFER = {
     "flavors": [flavor("large", 8192), flavor("small", 2048), flavor("medium", 4096), flavor("huge", 65536, 16)],
     "networks": ["public"], "volume_types": ["bulk", "fast"], "zones": ["nova"],
     "addresses": [{"address": "172.24.4.10", "network": "public"}, {"address": "172.24.4.11", "network": "public"}],
-    "quota": dict.fromkeys(("servers", "cores", "memory_mib", "volumes", "gib", "networks", "routers", "addresses")),
+    "quota": {},
     "controller": "172.24.4.1",
 }
 
@@ -78,7 +78,7 @@ def test_what_the_cloud_does_not_offer_is_said_and_not_invented(key, value, miss
 def test_without_a_free_address_one_is_allocated_where_the_quota_has_one():
     offer = {**OFFER, "addresses": []}
     assert yaml.safe_load(written(offer))["site"]["openstack"]["new_address"] is True
-    none_left = {**offer, "quota": {**OFFER["quota"], "addresses": 0}}
+    none_left = {**offer, "quota": {"floatingip": 0}}
     text = written(none_left)
     assert "no free floating IP and no quota" in text and "1 floating IPs needed, 0 left" in text
     assert any("site.public.address" in line for line in problems(text))
@@ -107,7 +107,7 @@ def test_a_flavor_without_a_disk_boots_from_a_volume_as_large_as_the_image_needs
 
 
 def test_a_small_quota_makes_a_small_site():
-    quota = {**OFFER["quota"], "memory_mib": 20000, "gib": 300}
+    quota = {"MiB of memory": 20000, "GiB of volumes": 300}
     choice = module.choose({**OFFER, "quota": quota})
     assert choice["scale"] == 2
     assert module.shortages(choice, quota) == []
@@ -115,7 +115,7 @@ def test_a_small_quota_makes_a_small_site():
 
 
 def test_a_quota_that_is_too_small_is_named_with_its_numbers():
-    quota = {**OFFER["quota"], "servers": 3, "memory_mib": 1024, "gib": 4}
+    quota = {"servers": 3, "MiB of memory": 1024, "GiB of volumes": 4}
     text = written({**OFFER, "quota": quota})
     for line in ("5 servers needed, 3 left", "10240 MiB of memory needed, 1024 left", "8 GiB of volumes needed, 4 left"):
         assert line in text
@@ -132,7 +132,6 @@ def test_only_an_address_that_is_not_translated_is_written(own, remote, seen):
 
 NAMES = strategies.text(strategies.characters(codec="utf-8", exclude_categories=["C", "Z"], exclude_characters="{"),
                         min_size=1, max_size=20)
-LEFT = strategies.none() | strategies.integers(0, 100_000)
 OFFERS = strategies.fixed_dictionaries({
     "cloud": NAMES,
     "images": strategies.lists(strategies.builds(image, NAMES | strategies.just("Debian 12"), created_at=NAMES), max_size=4),
@@ -143,7 +142,8 @@ OFFERS = strategies.fixed_dictionaries({
     "volume_types": strategies.lists(NAMES, max_size=3, unique=True),
     "zones": strategies.lists(NAMES, max_size=3, unique=True),
     "addresses": strategies.just([]) | strategies.just(OFFER["addresses"]),
-    "quota": strategies.fixed_dictionaries({name: LEFT for name in OFFER["quota"]}),
+    "quota": strategies.fixed_dictionaries({}, optional={name: strategies.integers(0, 100_000) for name in (
+        "servers", "cores", "MiB of memory", "volumes", "GiB of volumes", "network", "router", "floatingip")}),
     "controller": strategies.sampled_from(["", "192.0.2.7"]),
 })
 

@@ -1,0 +1,103 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: openstack_offer
+short_description: Asks an OpenStack cloud what it offers, and chooses what fits a new site
+version_added: 0.1.0
+description:
+  - Lists images, flavors, external networks, volume types, zones, free floating IPs and what is left of the quotas, and
+    chooses for the hosts of C(vars/demo.yml) what fits them. Only reads.
+options:
+  cloud:
+    description: Name of the cloud in C(clouds.yaml).
+    type: str
+    required: true
+  name:
+    description: Name of the new site, refused here if it cannot be one.
+    type: str
+    required: true
+attributes:
+  check_mode:
+    description: Only reads.
+    support: full
+  diff_mode:
+    description: Only reads.
+    support: none
+requirements:
+  - openstacksdk >= 4.5
+author:
+  - The imaging.repository authors (@imaging-repository)
+"""
+
+EXAMPLES = r"""
+- name: Ask the cloud what it offers
+  imaging.repository.openstack_offer:
+    cloud: embassy
+    name: idr127
+  register: offered
+"""
+
+RETURN = r"""
+offer:
+  description: What there is, C(images), C(flavors), C(networks), C(volume_types), C(zones), C(addresses), C(quota).
+  returned: success
+  type: dict
+choice:
+  description: What fits a new site; null for what the cloud does not have.
+  returned: success
+  type: dict
+shortages:
+  description: A line for each quota that the chosen site is over.
+  returned: success
+  type: list
+  elements: str
+  sample: ["5 servers needed, 3 left"]
+"""
+
+import socket
+import urllib.parse
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+from ..module_utils import openstack_offer
+from ..module_utils import site as schema
+from ..module_utils.openstack_cloud import HAS_OPENSTACK, Cloud, CloudError
+
+
+def controller_address(login_url: str) -> str:
+    """Address of this machine as the cloud sees it, or "" where it is translated on the way. Sends nothing."""
+    url = urllib.parse.urlsplit(login_url)
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((url.hostname or "", url.port or 443))
+            return openstack_offer.without_translation(probe.getsockname()[0], probe.getpeername()[0])
+    except OSError:
+        return ""
+
+
+def main() -> None:
+    """Entry point; see DOCUMENTATION."""
+    module = AnsibleModule(
+        argument_spec={"cloud": {"type": "str", "required": True}, "name": {"type": "str", "required": True}},
+        supports_check_mode=True)
+    if not HAS_OPENSTACK:
+        module.fail_json(msg=missing_required_lib("openstacksdk"))
+    problems = schema.file_problems({"name": module.params["name"]})
+    if problems:
+        module.fail_json(msg="; ".join(problems).replace("site.name", "name"))
+    try:
+        cloud = Cloud(module.params["cloud"])
+        found = cloud.find(openstack_offer.ASKED)
+    except CloudError as error:
+        module.fail_json(msg=str(error).replace("site.openstack.cloud", "cloud"))
+    offer = openstack_offer.read(cloud.name, found, controller_address(cloud.login_url))
+    choice = openstack_offer.choose(offer)
+    module.exit_json(changed=False, offer=offer, choice=choice,
+                     shortages=openstack_offer.shortages(choice, offer["quota"]))
+
+
+if __name__ == "__main__":
+    main()
