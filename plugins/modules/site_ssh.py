@@ -60,7 +60,7 @@ public_key:
   type: str
   sample: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ1rJ3 idr127
 user_data_files:
-  description: By the name of each host the file with its user data; it holds the private host key.
+  description: By the name of each host the file with its user data, which holds the host key. Empty in check mode.
   returned: success
   type: dict
 made:
@@ -186,14 +186,12 @@ def main() -> None:
             msg=f"ssh: {error.filename or files.directory} cannot be read or written: {error.strerror}. Nothing was "
             "lost; free space or correct the permissions, and run again"
         )
-    unmade = module.check_mode and CLIENT_KEY in made
+    there = {} if module.check_mode else {host: f"user_data/{host}.yml" for host in module.params["hosts"]}
     module.exit_json(
         changed=bool(stale),
         made=made,
-        public_key="" if unmade else files.wanted[f"{CLIENT_KEY}.pub"].strip(),
-        user_data_files={
-            host: os.path.join(files.directory, "user_data", f"{host}.yml") for host in module.params["hosts"]
-        },
+        public_key="" if module.check_mode and CLIENT_KEY in made else files.wanted[f"{CLIENT_KEY}.pub"].strip(),
+        user_data_files={host: os.path.join(files.directory, name) for host, name in there.items()},
         diff={
             "before": "".join(f"{name}\n" for name in files.wanted if name not in stale),
             "after": "".join(f"{name}\n" for name in files.wanted),

@@ -44,6 +44,7 @@ def test_keys_are_made_once_and_kept(tmp_path: Path) -> None:
     directory = tmp_path / "state" / "ssh"
     first = run(directory)
     assert first["changed"] and first["made"] == ["id_ed25519", "host_keys/database", "host_keys/proxy"]
+    assert first["user_data_files"] == {host: f"{directory}/user_data/{host}.yml" for host in HOSTS}
     made = content(directory)
     again = run(directory)
     assert not again["changed"] and again["made"] == [] and again["public_key"] == first["public_key"]
@@ -81,6 +82,7 @@ def test_check_mode_writes_nothing(tmp_path: Path) -> None:
     directory = tmp_path / "ssh"
     answer = run(directory, check=True)
     assert answer["changed"] and answer["public_key"] == "" and answer["diff"]["before"] == ""
+    assert answer["user_data_files"] == {}
     assert "host_keys/database\n" in answer["diff"]["after"]
     assert not directory.exists()
     assert run(directory)["changed"] and not run(directory, check=True)["changed"]
