@@ -155,7 +155,7 @@ def host_image() -> str:
     """The image of the container: named by the environment, or the newest that role docker_hosts built."""
     listed = shell('docker', 'images', '--quiet', 'imaging-repository-host', check=False).stdout.split()
     image = os.environ.get('IMAGING_REPOSITORY_HOST_IMAGE') or ''.join(listed[:1])
-    assert image, 'no host image: run bin/demo or molecule create first, or name one in IMAGING_REPOSITORY_HOST_IMAGE'
+    assert image, 'no host image: build it with playbooks/image.yml, or name one in IMAGING_REPOSITORY_HOST_IMAGE'
     return image
 
 
