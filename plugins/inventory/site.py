@@ -13,6 +13,8 @@ description:
   - Never fails on a wrong site file. It then offers only C(localhost) with C(site_problems), and the role C(site),
     first in every verb, reports them.
   - The other variables of the bases and of O(site_file) become variables of all hosts.
+  - With provider openstack it asks the cloud for the servers, volumes and addresses of the site. A cloud that does not
+    answer is a warning and the variable C(site_cloud_problem); what needs no answer of it goes on.
 author: The imaging.repository authors (@imaging-repository)
 options:
   plugin:
@@ -33,7 +35,7 @@ plugin: imaging.repository.site
 import re
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,7 @@ from ansible.plugins.inventory import BaseInventoryPlugin
 from ansible.template import trust_as_template
 from ansible.utils.vars import load_extra_vars
 from ansible_collections.imaging.repository.plugins.module_utils import site as schema
+from ansible_collections.imaging.repository.plugins.module_utils.openstack_plan import HOST, SITE, VOLUME
 
 # libyaml's reader is ten times as fast; PyYAML may be built without it.
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -50,8 +53,10 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 DEMO = "demo"
 DEVICE_LINK = "/dev/disk/by-id/imaging-repository-{}"
 NO_SITE = "site: no site file given; pass -e @vars/<site>.yml"
-# Its hosts have no addresses: nothing asks the cloud for them.
-NO_OPENSTACK = "site.provider: openstack cannot be deployed yet; write docker or static"
+# nova's oldest disks know only so much of the id of their volume.
+DISK_ID_LENGTH = 20
+# Not longer than an operator waits for a verb to begin: what needs the cloud asks it again, with more patience.
+CLOUD_PATIENCE_SECONDS = 5
 
 
 class InventoryModule(BaseInventoryPlugin):
@@ -158,22 +163,86 @@ class InventoryModule(BaseInventoryPlugin):
         self.inventory.set_variable("localhost", "ansible_python_interpreter", trusted(sys.executable))
 
     def _offer_hosts(self, site: dict[str, Any]) -> None:
-        if site["provider"] == "openstack":
-            self.problems.append(NO_OPENSTACK)
-        for name, value in site_variables(site).items():
+        cloud = self._ask_cloud(site) if site["provider"] == "openstack" else {}
+        for name, value in site_variables(site, cloud).items():
             self.inventory.set_variable("all", name, trusted(value))
         for host in site["hosts"]:
             full_name = f"{site['name']}-{host['name']}"
             self.inventory.add_host(full_name, group="site")
             for group in host["groups"]:
                 self.inventory.add_child(group, full_name)
-            for name, value in host_variables(site, host).items():
+            for name, value in host_variables(site, host, cloud).items():
                 self.inventory.set_variable(full_name, name, trusted(value))
 
+    def _ask_cloud(self, site: dict[str, Any]) -> dict[str, Any]:
+        """Return what a cloud knows of a site, as known() does, or `{"problem": sentence}`."""
+        # Only here: the library takes longer to import than the rest of the inventory to make.
+        from ansible_collections.imaging.repository.plugins.module_utils import openstack_cloud
 
-def site_variables(site: dict[str, Any]) -> dict[str, Any]:
-    """Return the variables that all hosts of an effective site share."""
-    return {
+        try:
+            if not openstack_cloud.HAS_OPENSTACK:
+                raise openstack_cloud.CloudError("openstacksdk is not installed; run pip install -r requirements.txt")
+            cloud = openstack_cloud.Cloud(site["openstack"]["cloud"], patience_seconds=CLOUD_PATIENCE_SECONDS)
+            result = known(
+                site["name"],
+                cloud.list("server", name=f"^{site['name']}-"),
+                cloud.list("volume", metadata=str({SITE: site["name"]})),
+                cloud.list("address"),
+            )
+        except openstack_cloud.CloudError as error:
+            self.display.warning(f"{error}. The hosts of {site['name']} are offered without what the cloud knows")
+            return {"problem": str(error)}
+        names = [host["name"] for host in site["hosts"]]
+        for name in sorted(set(result) - set(names)):
+            self.display.warning(
+                f"the server {site['name']}-{name} belongs to the site, but its file has no host {name}; it is left "
+                "alone. Add the host to the file, or remove the server by hand"
+            )
+        return {"hosts": result}
+
+
+def known(
+    site_name: str, servers: list[dict[str, Any]], volumes: list[dict[str, Any]], addresses: list[dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Return what the inventory needs of a cloud's lists, by the names of the site's hosts.
+
+    Each is `{"address", "floating_ip", "volumes": {name: id}}` with "" for an address that it does not have. The lists
+    are those of https://docs.openstack.org/api-ref/: compute, block storage and network.
+    """
+    floating = {
+        (address.get("port_details") or {}).get("device_id"): address["floating_ip_address"] for address in addresses
+    }
+    hosts = {}
+    for server in servers:
+        marks = server["metadata"]
+        if marks.get(SITE) == site_name and HOST in marks:
+            own = [entry["addr"] for entries in server["addresses"].values() for entry in entries]
+            public = floating.get(server["id"], "")
+            hosts[marks[HOST]] = {
+                "address": next((address for address in own if address != public), ""),
+                "floating_ip": public,
+                "volumes": {},
+            }
+    for volume in volumes:
+        marks = volume["metadata"]
+        if marks.get(SITE) == site_name and marks.get(HOST) in hosts and VOLUME in marks:
+            hosts[marks[HOST]]["volumes"][marks[VOLUME]] = volume["id"]
+    return hosts
+
+
+def site_variables(site: dict[str, Any], cloud: dict[str, Any]) -> dict[str, Any]:
+    """Return the variables that all hosts of an effective site share; `cloud` is what it knows, or {}."""
+    if site["provider"] == "openstack":
+        addresses = {
+            # Never what the public name leads to: until the switch that is another site.
+            "site_public_address": openstack_address(site, cloud, lambda host: host["public"])
+            or next(host["address"] for host in site["hosts"] if host["public"]),
+            "site_bastion_address": openstack_address(site, cloud, lambda host: "bastion" in host["groups"]),
+            "site_cloud_problem": cloud.get("problem", ""),
+        }
+    else:
+        addresses = {"site_public_address": site["public"].get("address", "")}
+    return addresses | {
         "effective_site": site,
         "site_network_cidr": site[site["provider"]]["network"]["cidr"],
         "site_url": schema.url(site),
@@ -182,8 +251,14 @@ def site_variables(site: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def host_variables(site: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
-    """Return the variables of one host of an effective site."""
+def openstack_address(site: dict[str, Any], cloud: dict[str, Any], wanted: Callable[[dict[str, Any]], bool]) -> str:
+    """Return the floating IP of the host that is wanted, or ""."""
+    name = next(host["name"] for host in site["hosts"] if wanted(host))
+    return cloud.get("hosts", {}).get(name, {}).get("floating_ip", "")
+
+
+def host_variables(site: dict[str, Any], host: dict[str, Any], cloud: dict[str, Any]) -> dict[str, Any]:
+    """Return the variables of one host of an effective site; `cloud` is what it knows, or {}."""
     variables = {"host_name": host["name"], "host_volumes": host["volumes"]}
     if site["provider"] == "docker":
         variables |= {
@@ -195,6 +270,18 @@ def host_variables(site: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]
             "host_memory_mib": host["memory_mib"],
             "host_volumes": [{**volume, "device": DEVICE_LINK.format(volume["name"])} for volume in host["volumes"]],
         }
+    elif site["provider"] == "openstack":
+        server = cloud.get("hosts", {}).get(host["name"], {})
+        configuration = REPOSITORY / "state" / site["name"] / "ssh" / "config"
+        variables |= {
+            # A name of that configuration, which role openstack writes.
+            "ansible_host": f"{site['name']}-{host['name']}",
+            "ansible_ssh_common_args": f"-F {shlex.quote(str(configuration))}",
+            "host_address": server.get("address") or host["address"],
+            "host_volumes": [
+                openstack_volume(volume, server.get("volumes", {}).get(volume["name"])) for volume in host["volumes"]
+            ],
+        }
     elif site["provider"] == "static":
         variables |= {
             "ansible_host": host["address"],
@@ -203,6 +290,11 @@ def host_variables(site: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]
         }
         variables |= static_ssh_variables(site, host)
     return variables
+
+
+def openstack_volume(volume: dict[str, Any], identity: str | None) -> dict[str, Any]:
+    """Return a volume with its device; without one while the cloud does not know the volume."""
+    return {**volume, "device": f"/dev/disk/by-id/*{identity[:DISK_ID_LENGTH]}*"} if identity else volume
 
 
 def static_ssh_variables(site: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:

@@ -510,7 +510,9 @@ def problems(base: Any, overrides: Any) -> list[str]:
 
 
 # What the verbs themselves take on the command line.
-VERB_VARIABLES = ("back", "cloud", "confirm", "destroy_volumes", "from", "manifest", "name", "recreate_failed")
+VERB_VARIABLES = (
+    "back", "boot_timeout_seconds", "cloud", "confirm", "destroy_volumes", "from", "manifest", "name", "recreate_failed",
+)
 FREE_PREFIXES = ("vault_", "ansible_")
 
 

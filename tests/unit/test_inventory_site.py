@@ -151,21 +151,59 @@ def test_static_servers_are_reached_by_the_ssh_configuration_of_the_file(write: 
     ]
 
 
-def test_openstack_hosts_exist_without_addresses(write: Any) -> None:
-    site = {
-        "name": "cloud",
-        "provider": "openstack",
-        "openstack": {"cloud": "a", "image": "b", "network": {"external": "c"}, "ssh_from": ["198.51.100.0/24"]},
-        "public": {"name": "images.example.org", "address": "192.0.2.80"},
-        "hosts": [
-            {"name": name, "flavor": "m1.large", "volumes": [{"name": volume, "gib": 9}] if volume else []}
-            for name, volume in (("database", "db"), ("primary", "data"), ("replica", ""), ("proxy", "cache"))
-        ],
-    }
-    listing = inventory(write({"site": site}))
-    assert problems(listing) == ["site.provider: openstack cannot be deployed yet; write docker or static"]
-    assert listing["site"]["hosts"] == ["cloud-database", "cloud-primary", "cloud-replica", "cloud-proxy"]
-    assert "host_address" not in listing["_meta"]["hostvars"]["cloud-proxy"]
+OPENSTACK = {
+    "name": "lab",
+    "provider": "openstack",
+    "openstack": {
+        "cloud": "nowhere", "image": "b", "network": {"external": "c"}, "ssh_from": ["198.51.100.0/24"],
+    },
+    "public": {"name": "images.example.org", "address": "192.0.2.80"},
+    "hosts": [
+        {"name": name, "flavor": "m1.large", "volumes": [{"name": volume, "gib": 9}] if volume else []}
+        for name, volume in (("database", "db"), ("primary", "data"), ("replica", ""), ("proxy", "cache"))
+    ],
+}
+
+
+@pytest.fixture
+def no_clouds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let clouds.yaml be one without the cloud of the site, whatever the developer has."""
+    file = tmp_path / "clouds.yaml"
+    file.write_text("clouds: {embassy: {auth: {auth_url: 'http://127.0.0.1:9/v3', username: a, password: b}}}\n")
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(file))
+    return file
+
+
+def test_hosts_in_a_cloud_exist_before_it_knows_them(write: Any, no_clouds: Path) -> None:
+    argument = write({"site": OPENSTACK})
+    result = run("--list", argument)
+    assert result.returncode == 0, result.stderr
+    listing = json.loads(result.stdout)
+    assert problems(listing) == []
+    assert listing["site"]["hosts"] == ["lab-database", "lab-primary", "lab-replica", "lab-proxy"]
+    hosts = listing["_meta"]["hostvars"]
+    assert hosts["lab-database"]["host_address"] == "192.168.77.16"
+    assert hosts["lab-database"]["ansible_host"] == "lab-database"
+    assert hosts["lab-database"]["ansible_ssh_common_args"] == f"-F {REPOSITORY}/state/lab/ssh/config"
+    assert "device" not in hosts["lab-database"]["host_volumes"][0]
+    assert hosts["localhost"]["site_bastion_address"] == ""
+    assert hosts["localhost"]["site_public_address"] == "192.168.77.64"
+    assert "it has: embassy" in hosts["localhost"]["site_cloud_problem"]
+    assert "Traceback" not in result.stderr and "site.openstack.cloud" in result.stderr
+
+
+def test_a_cloud_that_does_not_answer_is_a_sentence(write: Any, no_clouds: Path) -> None:
+    site = {**OPENSTACK, "openstack": {**OPENSTACK["openstack"], "cloud": "embassy"}}
+    result = run("--list", write({"site": site}))
+    assert result.returncode == 0 and "Traceback" not in result.stderr, result.stderr
+    problem = json.loads(result.stdout)["_meta"]["hostvars"]["lab-proxy"]["site_cloud_problem"]
+    assert problem.startswith("cloud embassy: identity does not answer")
+
+
+def test_a_mistake_in_the_file_asks_no_cloud(write: Any, no_clouds: Path) -> None:
+    result = run("--list", write({"site": {**OPENSTACK, "provder": "openstack"}}))
+    assert problems(json.loads(result.stdout)) == ["site.provder: unknown key; did you mean provider?"]
+    assert "cloud" not in result.stderr
 
 
 def test_without_a_site_there_is_only_localhost_with_the_remedy() -> None:
