@@ -12,8 +12,8 @@ description:
     host had, because a server is reached through its address.
   - Where the address came from is noted in the metadata C(imaging_repository_switch) of the public host, so that a run
     that was cut can be finished, or the exchange reversed with O(back=true), by anybody and from any machine.
-  - The cloud itself compares: an address that has moved since it was looked at stays where it is. What fails half-way is
-    put back.
+  - The cloud itself compares, so that an address which has moved since it was looked at stays where it is. What fails
+    half-way is put back.
   - The mark of an address that a site allocated follows its holder.
 options:
   site:
