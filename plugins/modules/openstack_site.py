@@ -54,6 +54,12 @@ options:
     description: Requests at the same time.
     type: int
     default: 10
+  lock_file:
+    description:
+      - A file that keeps two runs on this machine from writing at the same time.
+      - It also tells that a run was killed while it wrote. The cloud may still carry out what that run had asked for,
+        so the next one lets a few seconds pass before it looks, and makes nothing twice.
+    type: path
   progress_file:
     description: Where to write how far volumes that are made from others are.
     type: path
@@ -76,6 +82,7 @@ EXAMPLES = r"""
   imaging.repository.openstack_site:
     site: "{{ effective_site }}"
     public_key: "{{ lookup('ansible.builtin.file', site_state_directory ~ '/ssh/id_ed25519.pub') }}"
+    lock_file: "{{ site_state_directory }}/openstack.lock"
 
 - name: Show what would be removed
   imaging.repository.openstack_site:
@@ -130,9 +137,12 @@ seconds:
 """
 
 import base64
+import contextlib
 import datetime
+import fcntl
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
@@ -599,8 +609,46 @@ def kinds_of(want: dict, state: str) -> list[str]:
     return [kind for kind in openstack_plan.LISTED if kind not in unused]
 
 
+# As long as a request that the cloud has taken may need to show in its listings.
+SETTLE_SECONDS = 5
+
+
+@contextlib.contextmanager
+def only_writer(lock_file: str | None) -> Iterator[Callable[[], None]]:
+    """Keeps other runs away; what it yields is called before the first write.
+
+    The file holds something while a run writes: whoever finds it so comes after a killed run.
+    """
+    if lock_file is None:
+        yield lambda: None
+        return
+    with open(lock_file, "a+", encoding="ascii") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CloudError(f"{lock_file}: another run works on this site; wait until it has finished") from None
+        if os.fstat(handle.fileno()).st_size:
+            time.sleep(SETTLE_SECONDS)
+
+        def write() -> None:
+            handle.write("writing\n")
+            handle.flush()
+
+        try:
+            yield write
+        finally:
+            handle.truncate(0)
+
+
 def run(module: AnsibleModule, result: dict) -> None:
     """Lists, plans, and writes unless in check mode. ``result`` is filled as far as it comes."""
+    parameters = module.params
+    with only_writer(None if module.check_mode else parameters["lock_file"]) as write:
+        plan_and_apply(module, result, write)
+
+
+def plan_and_apply(module: AnsibleModule, result: dict, write: Callable[[], None]) -> None:
+    """What run() does within the lock."""
     parameters = module.params
     site = parameters["site"]
     want = openstack_plan.wanted(site, parameters["public_key"] or "", parameters["recreate_failed"])
@@ -627,6 +675,7 @@ def run(module: AnsibleModule, result: dict) -> None:
         result["diff"] = {"before": "", "after": table, "before_header": "now", "after_header": "plan"}
     if module.check_mode or not result["changed"]:
         return
+    write()
     if parameters["state"] == "absent":
         Removal(cloud, want, found, steps, parameters).run()
         result["servers"] = {}
@@ -650,6 +699,7 @@ def main() -> None:
             "wait_seconds": {"type": "int", "default": 600},
             "clone_timeout_seconds": {"type": "int", "default": 86400},
             "parallel": {"type": "int", "default": 10},
+            "lock_file": {"type": "path"},
             "progress_file": {"type": "path"},
         },
         required_if=[("state", "present", ["public_key"])],
