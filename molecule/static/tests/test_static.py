@@ -76,17 +76,22 @@ def test_modules_are_piped_and_not_copied():
 def changed(request) -> Iterator[str]:
     """A host that shows another host key than it did."""
     inside(request.param, f"cp -p {HOST_KEY} {HOST_KEY}.old && cp -p {HOST_KEY}.pub {HOST_KEY}.pub.old && "
-                          f"echo y | ssh-keygen -q -t ed25519 -N '' -f {HOST_KEY} && systemctl reload ssh")
+                          f"echo y | ssh-keygen -q -t ed25519 -N '' -f {HOST_KEY} && systemctl restart ssh")
     yield request.param
-    inside(request.param, f"mv {HOST_KEY}.old {HOST_KEY} && mv {HOST_KEY}.pub.old {HOST_KEY}.pub && systemctl reload ssh")
+    inside(request.param, f"mv {HOST_KEY}.old {HOST_KEY} && mv {HOST_KEY}.pub.old {HOST_KEY}.pub && systemctl restart ssh")
 
 
 def test_a_changed_host_key_stops_the_run(changed):
-    done = ansible("ansible-playbook", "playbooks/configure.yml", "--limit",
-                   f"localhost,{SITE['name']}-{changed}")
+    done = ansible("ansible-playbook", "playbooks/configure.yml", "--limit", f"localhost,{SITE['name']}-{changed}")
     assert done.returncode != 0
     assert "REMOTE HOST IDENTIFICATION HAS CHANGED" in done.stdout
     assert "unreachable=1" in done.stdout
+
+
+def test_nothing_passes_a_bastion_whose_host_key_changed(changed):
+    done = ansible("ansible", "site", "-m", "ansible.builtin.ping")
+    unreachable = {name for name in ADDRESSES if f"{SITE['name']}-{name} | UNREACHABLE" in done.stdout}
+    assert unreachable == (set(ADDRESSES) if changed == BASTION else {changed})
 
 
 def test_a_host_without_a_known_key_is_not_trusted():
