@@ -105,15 +105,16 @@ interrupted:
 """
 
 import json
-from collections.abc import Iterable
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ..module_utils import openstack_address as exchange
-from ..module_utils.openstack_cloud import HAS_OPENSTACK, Cloud, CloudError
-from ..module_utils.openstack_plan import HOST, SITE
-from ..module_utils.plan import table, writes
+from ansible_collections.imaging.repository.plugins.module_utils import openstack_address as exchange
+from ansible_collections.imaging.repository.plugins.module_utils.openstack_cloud import (
+    HAS_OPENSTACK, Cloud, CloudError)
+from ansible_collections.imaging.repository.plugins.module_utils.openstack_plan import HOST, SITE
+from ansible_collections.imaging.repository.plugins.module_utils.plan import table, writes
 
+AGAIN = "Run switch.yml again, with -e back=true to restore what was"
 # The cloud's own agents change an address too, right after it was moved.
 TRIES = 5
 
@@ -190,16 +191,26 @@ def carry_out(cloud: Cloud, found: dict, wanted: dict[str, str], marks: dict[str
         entry["port"], entry["mark"] = port, mark
 
 
-def put_back(cloud: Cloud, site: dict, wanted: Iterable[str], before: dict) -> str:
-    """Restores who held what after a failure; returns the sentence that tells how it went."""
+def put_back(cloud: Cloud, site: dict, found: dict, wanted: dict[str, str], before: dict) -> str:
+    """Restores who held what after a failure; returns the sentences that tell how it went.
+
+    ``found`` tells how far carry_out() came. An address that somebody else has moved meanwhile stays with them.
+    """
+    errors = []
     try:
-        now = find(cloud, site)
-        carry_out(cloud, now, {address: before[address]["port"] for address in wanted},
-                  {address: before[address]["mark"] for address in wanted})
-    except (CloudError, exchange.Refused) as error:
-        return (f"What had been moved could not be put back: {error}. Run switch.yml again, with -e back=true to "
-                "restore what was")
-    return "Everything is where it was"
+        now = find(cloud, site)["addresses"]
+    except CloudError as error:
+        return f"What had been moved could not be put back: {error}. {AGAIN}"
+    ours = {address: {before[address]["port"], found["addresses"][address]["port"], wanted[address], ""}
+            for address in wanted}
+    original = {address: before[address]["port"] for address in wanted if now[address]["port"] in ours[address]}
+    for address, port in exchange.writes(original, now):
+        try:
+            move(cloud, address, now[address]["id"], now[address]["port"], port, before[address]["mark"])
+            now[address]["port"] = port
+        except (CloudError, exchange.Refused) as error:
+            errors.append(f"{address} could not be put back: {error}")
+    return ". ".join([*errors, AGAIN]) if errors else "What had been moved is where it was"
 
 
 def run(module: AnsibleModule) -> dict:
@@ -223,7 +234,7 @@ def run(module: AnsibleModule) -> dict:
         try:
             carry_out(cloud, found, result["wanted"], exchange.marks(result["wanted"], found))
         except (CloudError, exchange.Refused) as error:
-            raise exchange.Refused(f"{error}. {put_back(cloud, site, result['wanted'], before)}") from None
+            raise exchange.Refused(f"{error}. {put_back(cloud, site, found, result['wanted'], before)}") from None
     answer = {
         "changed": changed, "address": address, "plan": result["steps"], "table": table(result["steps"]),
         "holder": exchange.holder(found, found["addresses"][address]["port"]), "seen": seen,

@@ -62,9 +62,9 @@ import urllib.parse
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ..module_utils import openstack_offer
-from ..module_utils import site as schema
-from ..module_utils.openstack_cloud import HAS_OPENSTACK, Cloud, CloudError
+from ansible_collections.imaging.repository.plugins.module_utils import openstack_offer
+from ansible_collections.imaging.repository.plugins.module_utils import site as schema
+from ansible_collections.imaging.repository.plugins.module_utils.openstack_cloud import HAS_OPENSTACK, Cloud, CloudError
 
 
 def controller_address(login_url: str) -> str:
