@@ -130,6 +130,29 @@ def test_only_an_address_that_is_not_translated_is_written(own, remote, seen):
     assert module.without_translation(own, remote) == seen
 
 
+def test_an_offer_is_read_from_what_the_services_list():
+    found = {
+        "image": [{"id": "1", "name": "Debian 12", "status": "active", "created_at": "2026", "min_disk": 3,
+                   "virtual_size": 4 * module.GIB + 1, "os_distro": "debian", "os_admin_user": "admin"},
+                  {"id": "2", "name": "Debian 12", "status": "deactivated", "created_at": "2027"}],
+        "flavor": [{"name": "small", "ram": 2048, "vcpus": 1, "disk": 20}, {
+            "name": "old", "ram": 1, "vcpus": 1, "disk": 1, "OS-FLV-DISABLED:disabled": True}],
+        "external network": [{"id": "n", "name": "public"}],
+        "volume type": [{"name": "__DEFAULT__"}, {"name": "fast"}], "availability zone": [{"name": "nova"}],
+        "address": [{"floating_ip_address": address, "floating_network_id": "n", "port_id": port}
+                    for address, port in (("172.24.4.100", None), ("172.24.4.20", None), ("172.24.4.3", "p"))],
+        "compute limits": {"maxTotalInstances": 10, "totalInstancesUsed": 4, "maxTotalCores": -1, "totalCoresUsed": 9},
+        "volume limits": {"maxTotalVolumes": 3, "totalVolumesUsed": 5},
+        "network quota": {"floatingip": {"limit": 8, "used": 2, "reserved": 1}},
+    }
+    offer = module.read("embassy", found, "192.0.2.7")
+    assert [(image["id"], image["least_disk_gib"], image["user"]) for image in offer["images"]] == [("1", 5, "admin")]
+    assert offer["flavors"] == [{"name": "small", "memory_mib": 2048, "cores": 1, "disk_gib": 20}]
+    assert offer["volume_types"] == ["fast"]
+    assert [entry["address"] for entry in offer["addresses"]] == ["172.24.4.20", "172.24.4.100"]
+    assert offer["quota"] == {"servers": 6, "volumes": 0, "floatingip": 5}
+
+
 NAMES = strategies.text(strategies.characters(codec="utf-8", exclude_categories=["C", "Z"], exclude_characters="{"),
                         min_size=1, max_size=20)
 OFFERS = strategies.fixed_dictionaries({
