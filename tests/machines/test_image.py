@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import run
+from tests.machines.commands import run
 
 SERIAL = "0123456789abcdef0123"
 BOOT_SECONDS = 600

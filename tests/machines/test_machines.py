@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from conftest import REPOSITORY, SITE_FILE, run
+from tests.machines.commands import REPOSITORY, run
 
+SITE_FILE = REPOSITORY / "tests/machines/site.yml"
 SITE = yaml.safe_load(SITE_FILE.read_text())["site"]
 NAME = SITE["name"]
 HOSTS = [f"{NAME}-{host}" for host in ("database", "primary", "replica1", "proxy")]
