@@ -78,7 +78,8 @@ def changed(request) -> Iterator[str]:
     inside(request.param, f"cp -p {HOST_KEY} {HOST_KEY}.old && cp -p {HOST_KEY}.pub {HOST_KEY}.pub.old && "
                           f"echo y | ssh-keygen -q -t ed25519 -N '' -f {HOST_KEY} && systemctl restart ssh")
     yield request.param
-    inside(request.param, f"mv {HOST_KEY}.old {HOST_KEY} && mv {HOST_KEY}.pub.old {HOST_KEY}.pub && systemctl restart ssh")
+    inside(request.param, f"mv {HOST_KEY}.old {HOST_KEY} && mv {HOST_KEY}.pub.old {HOST_KEY}.pub && "
+                          "systemctl restart ssh")
 
 
 def test_a_changed_host_key_stops_the_run(changed):
@@ -103,9 +104,9 @@ def test_a_host_without_a_known_key_is_not_trusted():
 def fetch(path: str, method: str = "GET") -> tuple[int, bytes]:
     """Status and body of an answer of the public host, at its own address and with the site's authority."""
     context = ssl.create_default_context(cafile=str(STATE / "ca/ca.crt"))
-    request = urllib.request.Request(f"https://{ADDRESSES[BASTION]}:{SITE['public']['https_port']}{path}", method=method)
+    url = f"https://{ADDRESSES[BASTION]}:{SITE['public']['https_port']}{path}"
     try:
-        with urllib.request.urlopen(request, context=context, timeout=20) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, method=method), context=context, timeout=20) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()
