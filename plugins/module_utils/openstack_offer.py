@@ -186,11 +186,10 @@ def shortages(choice: Mapping[str, Any], quota: Mapping[str, int]) -> list[str]:
         **(needs(flavors) if all(flavors) else {"servers": SERVERS}),
         "volumes": len(volumes) + (SERVERS if boot_gib else 0),
         "GiB of volumes": sum(volume["gib"] for volume in volumes) + SERVERS * boot_gib,
-        "network": 1, "router": 1, "floatingip": 0 if choice["address"] else 1,
+        "networks": 1, "routers": 1, "floating IPs": 0 if choice["address"] else 1,
     }
-    words = {"network": "networks", "router": "routers", "floatingip": "floating IPs"}
-    return [f"{count} {words.get(resource, resource)} needed, {quota[resource]} left"
-            for resource, count in need.items() if count > quota.get(resource, count)]
+    return [f"{count} {resource} needed, {quota[resource]} left" for resource, count in need.items()
+            if count > quota.get(resource, count)]
 
 
 def without_translation(own: str, remote: str) -> str:

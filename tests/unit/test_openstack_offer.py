@@ -78,7 +78,7 @@ def test_what_the_cloud_does_not_offer_is_said_and_not_invented(key, value, miss
 def test_without_a_free_address_one_is_allocated_where_the_quota_has_one():
     offer = {**OFFER, "addresses": []}
     assert yaml.safe_load(written(offer))["site"]["openstack"]["new_address"] is True
-    none_left = {**offer, "quota": {"floatingip": 0}}
+    none_left = {**offer, "quota": {"floating IPs": 0}}
     text = written(none_left)
     assert "no free floating IP and no quota" in text and "1 floating IPs needed, 0 left" in text
     assert any("site.public.address" in line for line in problems(text))
@@ -150,7 +150,7 @@ def test_an_offer_is_read_from_what_the_services_list():
     assert offer["flavors"] == [{"name": "small", "memory_mib": 2048, "cores": 1, "disk_gib": 20}]
     assert offer["volume_types"] == ["fast"]
     assert [entry["address"] for entry in offer["addresses"]] == ["172.24.4.20", "172.24.4.100"]
-    assert offer["quota"] == {"servers": 6, "volumes": 0, "floatingip": 5}
+    assert offer["quota"] == {"servers": 6, "volumes": 0, "floating IPs": 5}
 
 
 NAMES = strategies.text(strategies.characters(codec="utf-8", exclude_categories=["C", "Z"], exclude_characters="{"),
@@ -166,7 +166,7 @@ OFFERS = strategies.fixed_dictionaries({
     "zones": strategies.lists(NAMES, max_size=3, unique=True),
     "addresses": strategies.just([]) | strategies.just(OFFER["addresses"]),
     "quota": strategies.fixed_dictionaries({}, optional={name: strategies.integers(0, 100_000) for name in (
-        "servers", "cores", "MiB of memory", "volumes", "GiB of volumes", "network", "router", "floatingip")}),
+        "servers", "cores", "MiB of memory", "volumes", "GiB of volumes", "networks", "routers", "floating IPs")}),
     "controller": strategies.sampled_from(["", "192.0.2.7"]),
 })
 
