@@ -34,6 +34,8 @@ PASSING_STATUS = frozenset({429, 500, 502, 503, 504})
 PATIENCE_SECONDS = 75
 REQUEST_SECONDS = 120
 PAGE = 1000
+# Kept open: more than run at the same time, or urllib3 would close them one by one.
+CONNECTIONS = 32
 
 
 class CloudError(Exception):
@@ -88,7 +90,7 @@ KINDS = {
     "port": Kind("network", "/ports", "ports", "port", of_project=True),
     "address": Kind("network", "/floatingips", "floatingips", "floatingip", of_project=True,
                     same=("description", "port_id")),
-    "image": Kind("image", "/images", "images", "image"),
+    "image": Kind("image", "/images", "images", "image", parameters=(("status", "active"),)),
 }
 
 
@@ -118,7 +120,10 @@ class Cloud:
         self._counting = threading.Lock()
         with self._sentences("identity"):
             self._connection = openstack.connect(cloud=name)
-            self._connection.session.session.hooks["response"].append(self._count)
+            session = self._connection.session.session
+            session.hooks["response"].append(self._count)
+            for adapter in session.adapters.values():
+                adapter.init_poolmanager(CONNECTIONS, CONNECTIONS)
         self.project = self._patiently(self._login)
 
     def _count(self, response, *_args, **_options) -> None:
@@ -171,14 +176,14 @@ class Cloud:
             return CloudError(f"{where}: {words}; ask the cloud for a higher quota, or make the site smaller, then run "
                               "this again: it goes on where it stopped", status)
         if status == 403:
-            return CloudError(f"{where}: not allowed: {words}; the account needs the role member in the project ({place})",
-                              status)
+            return CloudError(f"{where}: not allowed: {words}; the account needs the role member in the project "
+                              f"({place})", status)
         if status == 404:
             return CloudError(f"{where}: not found: {words}; it was removed meanwhile, or clouds.yaml names another "
                               f"address ({place})", status)
         if status == 409:
-            return CloudError(f"{where}: conflict: {words}; run this again when what it names has come to rest ({place})",
-                              status)
+            return CloudError(f"{where}: conflict: {words}; run this again when what it names has come to rest "
+                              f"({place})", status)
         if status in PASSING_STATUS:
             after = float(retry_after) if retry_after.isdigit() else 0
             return Passing(f"{where}: answers {status}: {words}; run this again later: it goes on where it stopped "
@@ -247,11 +252,16 @@ class Cloud:
             parameters["marker"] = items[-1].get("id") or items[-1]["name"]
 
     def limits(self, kind: str) -> dict:
-        """The quotas of the project and their use, as the service words them."""
-        if kind == "network quota":
-            return self.get("network", f"/quotas/{self.project}/details")["quota"]
-        service = {"compute limits": "compute", "volume limits": "block_storage"}[kind]
-        return self.get(service, "/limits")["limits"]["absolute"]
+        """The quotas of the project and their use, as the service words them; {} where it does not tell them."""
+        try:
+            if kind == "network quota":
+                return self.get("network", f"/quotas/{self.project}/details")["quota"]
+            service = {"compute limits": "compute", "volume limits": "block_storage"}[kind]
+            return self.get(service, "/limits")["limits"]["absolute"]
+        except CloudError as error:
+            if error.status not in (403, 404):
+                raise
+            return {}
 
     def find(self, kinds: Iterable[str]) -> dict[str, Any]:
         """``{kind: resources}`` of several kinds and quotas, asked for at the same time, and the ``project``."""

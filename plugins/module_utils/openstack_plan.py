@@ -178,8 +178,8 @@ def match(kind: str, name: str, want: dict, found: dict) -> tuple[dict | None, s
         return None, ("a key pair of this name exists whose key is not this site's; bring the site's own key back to "
                       "its state directory, choose another site.name, or remove the key pair yourself")
     if named:
-        return None, (f"exists as {_identifiers(named)} and is not ours: it does not carry the mark of this site; choose "
-                      f"another site.name, or say that it is meant: site.openstack.adopt: ['{name}']")
+        return None, (f"exists as {_identifiers(named)} and is not ours: it does not carry the mark of this site; "
+                      f"choose another site.name, or say that it is meant: site.openstack.adopt: ['{name}']")
     return None, ""
 
 
@@ -435,12 +435,12 @@ def _server_refusals(host: dict, server: dict, want: dict, found: dict) -> Itera
     anew = "or make a new site with it (playbooks/new_site.yml) and move the visitors there (playbooks/switch.yml)"
     image = (server.get("image") or {}).get("id")
     if marks.get(IMAGE, want["image"]) != want["image"] and image != want["image"]:
-        yield (f"was made from the image {marks[IMAGE]}, the site file says {want['image']}; what is not on its volumes "
-               f"would be lost: set site.openstack.image back, {anew}")
+        yield (f"was made from the image {marks[IMAGE]}, the site file says {want['image']}; what is not on its "
+               f"volumes would be lost: set site.openstack.image back, {anew}")
     before, now = marks.get(BOOT_VOLUME, ""), str(host["boot_volume_gib"] or "")
     if IMAGE in marks and before != now:
-        yield (f"boots from {_boot(before)}, the site file says {_boot(now)}; what is not on its volumes would be lost: "
-               f"set boot_volume_gib back, {anew}")
+        yield (f"boots from {_boot(before)}, the site file says {_boot(now)}; what is not on its volumes would be "
+               f"lost: set boot_volume_gib back, {anew}")
     actual = server["flavor"].get("original_name", "")
     flavor = pick("flavor", host["flavor"], found["flavor"])
     if host["flavor"] != actual and (flavor is None or flavor["name"] != actual):
@@ -505,8 +505,8 @@ def choose_address(host: dict, want: dict, found: dict) -> tuple[str, dict | Non
     chosen = next((entry for entry in found["address"] if named and entry["floating_ip_address"] == named), None)
     taken = ""
     if named and chosen is None:
-        return "refuse", None, (f"{path}: {named} is no floating IP of this project in cloud {want['cloud']}; write one "
-                                f"that it has{_free(want, found)}, or set site.openstack.new_address: true")
+        return "refuse", None, (f"{path}: {named} is no floating IP of this project in cloud {want['cloud']}; write "
+                                f"one that it has{_free(want, found)}, or set site.openstack.new_address: true")
     if chosen and chosen["port_id"] and chosen is not here:
         taken = f"{named} stays at {_holder(chosen, found)}; playbooks/switch.yml moves it"
     if here and (chosen is None or chosen is here or taken):
@@ -557,7 +557,7 @@ def _plan_address(host: dict, want: dict, found: dict) -> dict:
 
 
 def asked(steps: list[dict], want: dict) -> tuple[str, ...]:
-    """What must be known beyond the listing to say whether the plan can be carried out; nothing for a plan that keeps."""
+    """What must be known beyond the listing to say whether the plan can be carried out: nothing where all is kept."""
     actions = {(entry["kind"], entry["action"]) for entry in steps}
     servers = ("server", "create") in actions or ("server", "recreate") in actions
     blocks = {("volume", "create"), ("volume", "change"), ("snapshot", "create")} & actions

@@ -10,7 +10,8 @@ version_added: 0.2.0
 description:
   - Makes all that a site with O(site.provider=openstack) needs of its cloud exist, in one call. That is the key pair,
     network, subnet, router, security groups, ports, servers, volumes and the public address.
-  - It logs in once, lists each kind of resource once, plans, and carries the plan out with as much overlap as it allows.
+  - It logs in once, lists each kind of resource once, plans, and carries the plan out with as much overlap as it
+    allows.
   - What belongs to the site is known by its name and by a mark that it carries from the call that creates it. So a run
     that was killed is finished by the next, and what others made is never touched.
   - Nothing that exists is replaced or made smaller. Where the site file asks for that, nothing at all is written and
@@ -163,8 +164,8 @@ def server_is_ready(server: dict | None) -> bool:
 def is_steady(resource: dict | None) -> bool:
     """Whether a volume or snapshot is at rest. Raises CloudError where it failed."""
     if resource and resource["status"].startswith("error"):
-        raise CloudError(f"is in state {resource['status']} ({resource['id']}); the cloud's operators know why: look at "
-                         "it, remove or repair it, then run this again")
+        raise CloudError(f"is in state {resource['status']} ({resource['id']}); the cloud's operators know why: look "
+                         "at it, remove or repair it, then run this again")
     return bool(resource) and resource["status"] in openstack_plan.STEADY_VOLUME
 
 
@@ -313,14 +314,16 @@ class Provision:
             return {}
 
     def _add_security_groups(self) -> None:
-        """All groups with one call and all rules with another: ports need the groups, nothing waits for the rules."""
+        """All groups with one call, the rules of each with another; ports need the groups, nothing waits for rules."""
         site = self.want["name"]
-        names = [name for kind, name in self.action if kind == "security group" and name in self.want["security_groups"]]
+        names = list(self.want["security_groups"])
         if all(self.action["security group", name] == "keep" for name in names):
             self.work.have(("security groups", site), self._security_groups(names))
             return
         self.work.add(("security groups", site), lambda: self._make_security_groups(names))
-        self.work.add(("rules", site), self._make_rules, [("security groups", site)])
+        for name in names:
+            if self.action["security group", name] != "keep":
+                self.work.add(("rules", name), lambda name=name: self._make_rules(name), [("security groups", site)])
 
     def _security_groups(self, names: list[str]) -> dict[str, dict]:
         groups = {name: self._existing("security group", name) for name in names}
@@ -336,23 +339,17 @@ class Provision:
             groups.update((group["name"], group) for group in self.cloud.create_many("security group", missing))
         return groups
 
-    def _make_rules(self) -> dict:
+    def _make_rules(self, name: str) -> dict:
         groups = self.work.results["security groups", self.want["name"]]
-        names = {group["id"]: name for name, group in groups.items()}
-        bodies = []
-        for name, rules in self.want["security_groups"].items():
-            actual = openstack_plan.security_group_rules(groups[name], names)
-            for rule in rules:
-                if rule not in actual:
-                    protocol, first, last, remote, network = rule
-                    bodies.append({
-                        "security_group_id": groups[name]["id"], "direction": "ingress", "ethertype": "IPv4",
-                        "protocol": protocol, "port_range_min": first, "port_range_max": last,
-                        "remote_group_id": groups[remote]["id"] if remote else None,
-                        "remote_ip_prefix": network or None})
-            for rule, identifier in actual.items():
-                if rule not in rules:
-                    self.cloud.delete("security group rule", identifier)
+        wanted = self.want["security_groups"][name]
+        actual = openstack_plan.security_group_rules(groups[name], {group["id"]: name for name, group in groups.items()})
+        bodies = [{"security_group_id": groups[name]["id"], "direction": "ingress", "ethertype": "IPv4",
+                   "protocol": protocol, "port_range_min": first, "port_range_max": last,
+                   "remote_group_id": groups[remote]["id"] if remote else None, "remote_ip_prefix": network or None}
+                  for protocol, first, last, remote, network in (rule for rule in wanted if rule not in actual)]
+        for rule, identifier in actual.items():
+            if rule not in wanted:
+                self.cloud.delete("security group rule", identifier)
         if bodies:
             self.cloud.create_many("security group rule", bodies)
         return {}

@@ -428,8 +428,8 @@ def test_an_unknown_source_is_reported():
 
 
 def address(number: int, **values) -> dict:
-    return {"id": f"address-{number}", "floating_ip_address": f"198.51.100.{number}", "description": "", "port_id": None,
-            "floating_network_id": EXTERNAL["id"], "project_id": PROJECT, **values}
+    return {"id": f"address-{number}", "floating_ip_address": f"198.51.100.{number}", "description": "",
+            "port_id": None, "floating_network_id": EXTERNAL["id"], "project_id": PROJECT, **values}
 
 
 @pytest.mark.parametrize("public, new_address, addresses, expected", [
