@@ -603,6 +603,7 @@ def _unknown_things(steps: list[dict], want: dict, found: dict, offer: dict) -> 
     for host in want["hosts"]:
         if action["server", host["name"]] in ("create", "recreate"):
             yield from absent(f"{host['path']}.flavor", "flavor", host["flavor"], found["flavor"])
+            yield from _too_small(host, want, found, offer)
     short = {host["host"] for host in want["hosts"]}
     for name in sorted(want["recreate"] - short):
         yield f"recreate_failed: there is no host '{name}' in site {want['name']}; {_instead(name, sorted(short))}"
@@ -612,6 +613,23 @@ def _unknown_things(steps: list[dict], want: dict, found: dict, offer: dict) -> 
                 yield from absent(f"{volume['path']}.type", "volume type", volume["type"], offer["volume type"])
             if volume["from"]:
                 yield from _source_problems(volume, want, found)
+
+
+def _too_small(host: dict, want: dict, found: dict, offer: dict) -> Iterator[str]:
+    """What of a new host is less than its image demands."""
+    image, flavor = pick("image", want["image"], offer["image"]), pick("flavor", host["flavor"], found["flavor"])
+    if image is None or flavor is None:
+        return
+    disk, memory = image.get("min_disk") or 0, image.get("min_ram") or 0
+    if host["boot_volume_gib"] and host["boot_volume_gib"] < disk:
+        yield (f"{host['path']}.boot_volume_gib: {host['boot_volume_gib']} is less than the image {want['image']} "
+               f"needs; write {disk} or more")
+    elif not host["boot_volume_gib"] and 0 < flavor["disk"] < disk:
+        yield (f"{host['path']}.flavor: {host['flavor']} has a disk of {flavor['disk']} GiB, the image {want['image']} "
+               f"needs {disk}; choose a larger flavor, or write boot_volume_gib: {disk}")
+    if flavor["ram"] < memory:
+        yield (f"{host['path']}.flavor: {host['flavor']} has {flavor['ram']} MiB of memory, the image {want['image']} "
+               f"needs {memory}; choose a larger flavor")
 
 
 def _source_problems(volume: dict, want: dict, found: dict) -> Iterator[str]:

@@ -98,7 +98,7 @@ def test_each_attribute_is_changed_in_place(site):
     site.hosts["database"]["volumes"][0]["gib"] = 2
     site.hosts["database"]["volumes"].append({"name": "data", "gib": 1, "mount": "/srv/images"})
     site.overrides["hosts"].append({"name": "replica", "count": 2, "groups": ["image_server_replica"],
-                                    "flavor": "m1.small", "boot_volume_gib": 1})
+                                    "flavor": "m1.small", "boot_volume_gib": 3})
     connection = site.connection
     connection.compute.stop_server(before)
     connection.compute.wait_for_server(connection.compute.get_server(before), status="SHUTOFF", interval=1)
@@ -216,10 +216,12 @@ def test_a_quota_too_small_is_told_with_numbers_before_anything_is_made(site):
                   "volumes": admin.block_storage.get_quota_set(project).volumes,
                   "ports": admin.network.get_quota(project).ports}
         used = len(list(site.connection.compute.servers()))
+        volumes = len(list(site.connection.block_storage.volumes()))
+        ports = len(list(site.connection.network.ports(project_id=project)))
         try:
             admin.compute.update_quota_set(project, instances=used + 1)
-            admin.block_storage.update_quota_set(project, volumes=0)
-            admin.network.update_quota(project, ports=1)
+            admin.block_storage.update_quota_set(project, volumes=volumes)
+            admin.network.update_quota(project, ports=ports + 1)
             result = site.attempt()
         finally:
             admin.compute.update_quota_set(project, instances=before["instances"])
@@ -227,8 +229,8 @@ def test_a_quota_too_small_is_told_with_numbers_before_anything_is_made(site):
             admin.network.update_quota(project, ports=before["ports"])
     assert result["failed"] and writes(result) == 0
     assert f"needs 2 more servers, the project may have {used + 1} and uses {used}" in result["msg"]
-    assert "needs 2 more volumes, the project may have 0" in result["msg"]
-    assert "needs 3 more ports, the project may have 1" in result["msg"]
+    assert f"needs 2 more volumes, the project may have {volumes} and uses {volumes}" in result["msg"]
+    assert f"needs 3 more ports, the project may have {ports + 1} and uses {ports}" in result["msg"]
 
 
 def test_a_password_that_is_no_longer_right_is_a_sentence(site, clouds, tmp_path, monkeypatch):

@@ -26,7 +26,7 @@ SITE = {
          "public": True, "volumes": [{"name": "cache", "gib": 10, "mount": "/var/cache/nginx"}]},
     ],
 }
-FLAVORS = [{"id": str(number), "name": name, "vcpus": number, "ram": 1024 * number}
+FLAVORS = [{"id": str(number), "name": name, "vcpus": number, "ram": 1024 * number, "disk": 10 * number}
            for number, name in enumerate(("m1.small", "m1.medium", "m1.large"), 1)]
 EXTERNAL = {"id": "external-1", "name": "public"}
 OFFER = {
@@ -366,6 +366,19 @@ def test_all_unknown_names_are_reported_at_once():
         "site.hosts (database).volumes (db).type: there is no volume type 'quick' in cloud embassy; there are: fast",
         "site.hosts (proxy).volumes (cache).type: there is no volume type 'quick' in cloud embassy; there are: fast",
     ]
+
+
+def test_a_host_too_small_for_its_image_is_reported():
+    offer = {**OFFER, "image": [{"id": "image-1", "name": "Debian 12", "min_disk": 15, "min_ram": 2048}]}
+    site = site_with("hosts.1", boot_volume_gib=5)
+    assert problems_of(site, nothing(), offer) == [
+        "site.hosts (database).flavor: m1.small has a disk of 10 GiB, the image Debian 12 needs 15; "
+        "choose a larger flavor, or write boot_volume_gib: 15",
+        "site.hosts (database).flavor: m1.small has 1024 MiB of memory, the image Debian 12 needs 2048; "
+        "choose a larger flavor",
+        "site.hosts (replica1).boot_volume_gib: 5 is less than the image Debian 12 needs; write 15 or more",
+        "site.hosts (replica1).flavor: m1.small has 1024 MiB of memory, the image Debian 12 needs 2048; "
+        "choose a larger flavor"]
 
 
 def test_quotas_are_checked_for_the_whole_plan_with_numbers():
