@@ -88,11 +88,14 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.imaging.repository.plugins.module_utils import openstack_cloud, openstack_image, plan
 
 POLL_SECONDS = 2
+# Without a filter by status only finished images are listed.
+UNFINISHED = "in:queued,saving,uploading,importing"
+EVERY_STATUS = f"{UNFINISHED},active,deactivated,killed"
 
 
 def find(cloud: openstack_cloud.Cloud, parameters: dict) -> dict:
     """The step that is to be done. Raises CloudError where an image in the way is not ours."""
-    images = cloud.list("image", name=parameters["name"])
+    images = cloud.list("image", name=parameters["name"], status=EVERY_STATUS)
     step = openstack_image.decide(parameters["name"], parameters["recipe"], images)
     if step["action"] == "refuse":
         raise openstack_cloud.CloudError(f"image {step['name']}: {step['detail']}")
@@ -124,7 +127,7 @@ def upload(cloud: openstack_cloud.Cloud, parameters: dict, step: dict) -> str:
             "image", "/images",
             openstack_image.body(name, recipe, content, size_gib, parameters["minimum_memory_mib"],
                                  parameters["properties"]),
-            lambda: next(iter(cloud.list("image", name=name, status="queued")), None))
+            lambda: next(iter(cloud.list("image", name=name, status=UNFINISHED)), None))
         file.seek(0)
         cloud.upload("image", f"/images/{image['id']}/file", file, parameters["timeout_seconds"])
     uploaded = find_settled(cloud, parameters)
