@@ -153,6 +153,9 @@ from ansible_collections.imaging.repository.plugins.module_utils.openstack_cloud
 from ansible_collections.imaging.repository.plugins.module_utils.progress import Progress
 
 
+PORTS_PER_CALL = 4
+
+
 def server_is_ready(server: dict | None) -> bool:
     """Whether a server runs. Raises CloudError with nova's reason where it never will."""
     if server and server["status"] == "ERROR":
@@ -203,8 +206,7 @@ class Provision:
         self._add("subnet", site, self._create_subnet, self._change_subnet, needs=[("network", site)])
         if self.want["server_group"]:
             self._add("server group", self.want["server_group"], self._create_server_group)
-        for host in self.want["hosts"]:
-            self._add_port(host)
+        self._add_ports()
         for host in self.want["hosts"]:
             self._add_server(host)
         for volume in self.want["volumes"]:
@@ -342,7 +344,8 @@ class Provision:
     def _make_rules(self, name: str) -> dict:
         groups = self.work.results["security groups", self.want["name"]]
         wanted = self.want["security_groups"][name]
-        actual = openstack_plan.security_group_rules(groups[name], {group["id"]: name for name, group in groups.items()})
+        names = {group["id"]: group["name"] for group in groups.values()}
+        actual = openstack_plan.security_group_rules(groups[name], names)
         bodies = [{"security_group_id": groups[name]["id"], "direction": "ingress", "ethertype": "IPv4",
                    "protocol": protocol, "port_range_min": first, "port_range_max": last,
                    "remote_group_id": groups[remote]["id"] if remote else None, "remote_ip_prefix": network or None}
@@ -354,22 +357,35 @@ class Provision:
             self.cloud.create_many("security group rule", bodies)
         return {}
 
-    def _add_port(self, host: dict) -> None:
+    def _port_groups(self, host: dict) -> list[str]:
+        groups = self.work.results["security groups", self.want["name"]]
+        return [groups[name]["id"] for name in host["security_groups"]]
+
+    def _add_ports(self) -> None:
+        """New ports a few with each call: fewer calls, and the first servers need not wait for the last port."""
         site = self.want["name"]
+        needs = [("subnet", site), ("security groups", site)]
+        new = [host for host in self.want["hosts"] if self.action["port", host["name"]] == "create"]
+        calls = {}
+        for start in range(0, len(new), PORTS_PER_CALL):
+            some = new[start:start + PORTS_PER_CALL]
+            calls.update((host["name"], ("ports", some[0]["name"])) for host in some)
+            self.work.add(("ports", some[0]["name"]), lambda some=some: self._create_ports(some), needs)
+        for host in self.want["hosts"]:
+            name, call = host["name"], calls.get(host["name"])
+            self._add("port", name, lambda name=name, call=call: self.work.results[call][name],
+                      lambda kind, existing, host=host: self.cloud.update(kind, existing["id"], {
+                          "description": self.want["mark"], "security_groups": self._port_groups(host)}),
+                      [call] if call else needs)
 
-        def groups() -> list[str]:
-            return [self.work.results["security groups", site][name]["id"] for name in host["security_groups"]]
-
-        def create() -> dict:
-            fixed = {"subnet_id": self._id("subnet", site), "ip_address": host["address"]}
-            return self._create("port", host["name"], network_id=self._id("network", site), fixed_ips=[fixed],
-                                security_groups=groups())
-
-        def change(kind: str, existing: dict) -> dict:
-            return self.cloud.update(kind, existing["id"], {"description": self.want["mark"],
-                                                            "security_groups": groups()})
-
-        self._add("port", host["name"], create, change, [("subnet", site), ("security groups", site)])
+    def _create_ports(self, hosts: list[dict]) -> dict[str, dict]:
+        site = self.want["name"]
+        subnet, network = self._id("subnet", site), self._id("network", site)
+        made = self.cloud.create_many("port", [{
+            "name": host["name"], "description": self.want["mark"], "network_id": network,
+            "fixed_ips": [{"subnet_id": subnet, "ip_address": host["address"]}],
+            "security_groups": self._port_groups(host)} for host in hosts])
+        return {port["name"]: port for port in made}
 
     def _add_address(self, host: dict) -> None:
         site, name = self.want["name"], host["name"]

@@ -302,10 +302,13 @@ def test_a_run_survives_an_api_that_is_away_for_a_while(site):
 def test_a_run_that_is_killed_at_any_moment_is_finished_by_the_next(site, capsys):
     kills, outcomes = 0, []
     whole = None
+    # After a killed run the next one waits before it begins.
+    lock = site.directory / f"{site.name}.lock"
     while kills < 10:
-        run, delay = site.start(), random.uniform(0.8, 7)
+        settle = 5 if lock.exists() and lock.stat().st_size else 0
+        run, delay = site.start(), random.uniform(1, 9)
         try:
-            run.communicate(timeout=delay)
+            run.communicate(timeout=settle + delay)
         except subprocess.TimeoutExpired:
             os.kill(run.pid, 9)
             run.communicate()
@@ -320,7 +323,7 @@ def test_a_run_that_is_killed_at_any_moment_is_finished_by_the_next(site, capsys
         assert set(site.names()) == whole
         outcomes.append(f"finished by the next run: {len(whole)} resources, none twice")
         if kills < 10:
-            # The removal is killed as well.
+            # The removal is killed, too.
             removal = site.start(state="absent", destroy_volumes=[volume.name for volume in site.listing()["volume"]])
             time.sleep(random.uniform(0.8, 3))
             removal.kill()
