@@ -24,14 +24,29 @@ def kinds(site) -> set[str]:
     return {kind for kind, _name in site.names()}
 
 
-def test_a_site_is_listed_asked_for_removed_and_found_again(verbs):
-    site, connection = verbs.site, verbs.site.connection
+@pytest.fixture
+def strangers(connection) -> Iterator:
+    """Makes what has the name of a site and not its mark."""
+    made = []
+
+    def make(site) -> set[tuple[str, str]]:
+        made.append(connection.network.create_security_group(name=f"{site.name}-visitors"))
+        made.append(connection.block_storage.create_volume(name=f"{site.name}-database-old", size=1))
+        return {("security group", made[0].name), ("volume", made[1].name)}
+
+    yield make
+    if made:
+        connection.network.delete_security_group(made[0])
+        connection.block_storage.delete_volume(made[1])
+        connection.block_storage.wait_for_delete(made[1], interval=1)
+
+
+def test_a_site_is_listed_asked_for_removed_and_found_again(verbs, strangers):
+    site = verbs.site
     verbs.provision()
     before = site.names()
     volumes = {volume.name: volume.id for volume in site.listing()["volume"]}
-    # What has the name of the site and not its mark.
-    group = connection.network.create_security_group(name=f"{site.name}-visitors")
-    stranger = connection.block_storage.create_volume(name=f"{site.name}-database-old", size=1)
+    others = strangers(site)
 
     listed = verbs("destroy", "--check")
     assert listed.returncode == 0, listed.stdout
@@ -55,8 +70,7 @@ def test_a_site_is_listed_asked_for_removed_and_found_again(verbs):
     removed = verbs("destroy", "-e", f"confirm={site.name}")
     assert removed.returncode == 0, removed.stdout
     left = site.names()
-    assert set(left) == {("volume", name) for name in volumes} | {
-        ("security group", group.name), ("volume", stranger.name)}
+    assert set(left) == {("volume", name) for name in volumes} | others
     again = verbs("destroy", "-e", f"confirm={site.name}")
     assert again.returncode == 0 and "changed=0" in again.stdout, again.stdout
 
@@ -66,10 +80,7 @@ def test_a_site_is_listed_asked_for_removed_and_found_again(verbs):
 
     named = verbs("destroy", "-e", f"confirm={site.name}", "-e", f"destroy_volumes={site.name}-proxy-cache")
     assert named.returncode == 0, named.stdout
-    assert set(site.names()) == {("volume", f"{site.name}-database-db"), ("security group", group.name),
-                                 ("volume", stranger.name)}
-    connection.network.delete_security_group(group)
-    connection.block_storage.delete_volume(stranger)
+    assert set(site.names()) == {("volume", f"{site.name}-database-db")} | others
 
 
 @pytest.mark.parametrize("seconds", [2, 6, 12])

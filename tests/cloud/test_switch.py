@@ -28,14 +28,15 @@ MODULE = "openstack_address"
 def release(make_site, connection) -> Iterator[SimpleNamespace]:
     """An old site that holds the public address, and a new one of the same public address beside it."""
     network = connection.network.find_network("public")
-    public = connection.network.create_ip(floating_network_id=network.id)
+    public = connection.network.create_ip(floating_network_id=network.id, description="of test_switch")
     old, new = Verbs(make_site()), Verbs(make_site())
     for verbs in (old, new):
         verbs.site.overrides["public"]["address"] = public.floating_ip_address
         verbs.provision()
-    own = connection.network.ips(description=f"imaging.repository site {new.site.name}")
-    yield SimpleNamespace(old=old, new=new, public=public.floating_ip_address,
-                          own=next(own).floating_ip_address, connection=connection)
+    own = next(connection.network.ips(description=f"imaging.repository site {new.site.name}"))
+    yield SimpleNamespace(old=old, new=new, connection=connection, public=public.floating_ip_address,
+                          own=own.floating_ip_address,
+                          places=[connection.network.get_ip(address.id) for address in (public, own)])
     for verbs in (old, new):
         verbs.site.destroy()
         verbs.forget()
@@ -68,9 +69,18 @@ def move(release, tmp_path):
         return run_module(MODULE, tmp_path, check, site=effective(release.new), **parameters)
 
     yield run
-    if holders(release) != before(release):
-        run(back=True)
-    assert holders(release) == before(release)
+    changed = [place for place in release.places
+               if state_of(release, place.id) != (place.port_id, place.description)]
+    for port in (False, True):
+        for place in changed:
+            release.connection.network.update_ip(
+                place.id, port_id=place.port_id if port else None, description=place.description)
+
+
+def state_of(release, identifier: str) -> tuple[str, str]:
+    """Port and description of an address."""
+    address = release.connection.network.get_ip(identifier)
+    return address.port_id, address.description
 
 
 def mark(release, address: str) -> str:
@@ -126,7 +136,7 @@ def test_there_and_back(release, move):
     moved = move(source=old, seen=planned["seen"])
     assert moved["changed"] and moved["holder"] == f"{new}-proxy (site {new})"
     assert holders(release) == after(release)
-    assert mark(release, release.public) == ""
+    assert mark(release, release.public) == "of test_switch"
     assert mark(release, release.own) == f"imaging.repository site {old}"
     server = release.new.site.server("proxy")
     note = json.loads(server.metadata["imaging_repository_switch"])
@@ -147,21 +157,17 @@ def test_there_and_back(release, move):
 
 @pytest.fixture
 def guest(release) -> Iterator:
-    """A port in the old site's network that belongs to no site; the public address is given back to the old site."""
-    connection = release.connection
-    port = connection.network.create_port(network_id=release.old.site.listing()["network"][0].id, name="guest")
-    address = next(connection.network.ips(floating_ip_address=release.public))
-    own = next(connection.network.ips(floating_ip_address=release.own))
+    """A port in the old site's network that belongs to no site."""
+    network = release.old.site.listing()["network"][0]
+    port = release.connection.network.create_port(network_id=network.id, name="guest")
     yield port
-    connection.network.update_ip(address, port_id=address.port_id)
-    connection.network.update_ip(own, description=own.description)
-    connection.network.delete_port(port)
+    release.connection.network.delete_port(port)
 
 
 def give(release, address: str, port) -> None:
     """What another operator does by hand."""
-    release.connection.network.update_ip(next(release.connection.network.ips(floating_ip_address=address)),
-                                         port_id=port and port.id)
+    found = next(release.connection.network.ips(floating_ip_address=address))
+    release.connection.network.update_ip(found.id, port_id=port.id)
 
 
 def test_an_address_that_is_not_where_the_plan_saw_it_is_left_alone(release, move, guest):
@@ -227,7 +233,7 @@ def test_an_address_that_is_moved_at_the_same_moment_stays_with_who_moved_it(rel
     assert holders(release) == {release.public: "guest", release.own: f"{release.new.site.name}-proxy"}
 
 
-@pytest.mark.parametrize("seconds", [1.5, 2, 2.5, 3, 3.5, 4, 5])
+@pytest.mark.parametrize("seconds", [2, 3, 5])
 @pytest.mark.parametrize("back", [False, True])
 def test_a_killed_switch_is_finished_or_reversed(release, move, tmp_path, seconds, back):
     running = start_module(MODULE, tmp_path, site=effective(release.new))
@@ -244,17 +250,6 @@ def test_a_killed_switch_is_finished_or_reversed(release, move, tmp_path, second
     else:
         assert not result.get("failed"), result
         assert holders(release) == (before if back else after)(release)
-
-
-def test_the_switch_waits_for_an_api_that_is_away_for_a_moment(release, move, tmp_path):
-    running = start_module(MODULE, tmp_path, site=effective(release.new))
-    time.sleep(2)
-    for verb in ("stop", "start"):
-        subprocess.run(["docker", "exec", CONTAINER, "systemctl", verb, "neutron-api"], check=True)
-        time.sleep(8)
-    output, _errors = running.communicate(timeout=120)
-    assert not json.loads(output)["failed"] if '"failed"' in output else json.loads(output)["changed"], output
-    assert holders(release) == after(release)
 
 
 # --- The playbook -------------------------------------------------------------------------------------------------

@@ -37,6 +37,8 @@ class Verbs:
         hosts = site.hosts
         # Two hosts do all that the base has five for.
         hosts["database"]["groups"] = ["database", "image_server_primary", "image_server_replica"]
+        # As their places in the base give them.
+        hosts["database"]["address"], hosts["proxy"]["address"] = "192.168.77.16", "192.168.77.64"
         site.overrides["hosts"] = [hosts["database"], hosts["proxy"], {"name": "primary", "absent": True},
                                    {"name": "replica", "absent": True}]
 
@@ -48,13 +50,14 @@ class Verbs:
         """Makes the site; servers of the fake hypervisor do not answer, so that only the controller's part is run."""
         run = self("provision", "--limit", "localhost")
         assert run.returncode == 0, run.stdout
+        self.site.public_key = (self.state / "ssh/id_ed25519.pub").read_text()
 
     def forget(self) -> None:
         """Removes what the controller keeps of the site."""
         shutil.rmtree(self.state, ignore_errors=True)
 
 
-def start_module(name: str, directory: Path, check: bool = False, **parameters) -> subprocess.Popen:
+def start_module(name: str, directory: Path, /, check: bool = False, **parameters) -> subprocess.Popen:
     """A module, running as Ansible runs it."""
     file = directory / f"{name}.json"
     file.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": {"_ansible_check_mode": check, **parameters}}))
@@ -63,7 +66,7 @@ def start_module(name: str, directory: Path, check: bool = False, **parameters) 
                             env={**os.environ, "PYTHONPATH": "collections"})
 
 
-def run_module(name: str, directory: Path, check: bool = False, **parameters) -> dict:
+def run_module(name: str, directory: Path, /, check: bool = False, **parameters) -> dict:
     """What a module returned."""
     output, errors = start_module(name, directory, check, **parameters).communicate(timeout=600)
     assert output.strip() and "Traceback" not in errors, errors
