@@ -1,0 +1,8 @@
+"""Shows how far the copies of volumes are while the module openstack_site waits for them."""
+from __future__ import annotations
+
+from ..plugin_utils.progress import ProgressAction
+
+
+class ActionModule(ProgressAction):
+    verb = "clone"
