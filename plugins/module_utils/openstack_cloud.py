@@ -448,7 +448,9 @@ class Work:
     def _finish_polls(self) -> None:
         for future in [future for future in self._polling if future.done()]:
             kind, started = self._polling.pop(future)
-            waiting = {key: entry for key, entry in self._waiting.items() if entry.until.kind == kind}
+            # A listing that began before a step was over does not show its effect.
+            waiting = {key: entry for key, entry in self._waiting.items()
+                       if entry.until.kind == kind and entry.since <= started}
             try:
                 listed = {resource["id"]: resource for resource in future.result()}
             except CloudError as error:

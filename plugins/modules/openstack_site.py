@@ -95,7 +95,7 @@ EXAMPLES = r"""
 RETURN = r"""
 plan:
   description: One step a resource.
-  returned: always
+  returned: success
   type: list
   elements: dict
   contains:
@@ -109,22 +109,22 @@ plan:
     detail: {description: What is changed or why it is refused., type: str}
 table:
   description: The plan for people.
-  returned: always
+  returned: success
   type: str
 missing_hosts:
   description: Inventory names of hosts that do not exist yet, which is possible in check mode only.
-  returned: always
+  returned: success
   type: list
   elements: str
 servers:
   description: >-
     Short host name to C(id), C(address), C(floating_ip) (empty where there is none), C(status) and C(volumes), which
     are name to id.
-  returned: always
+  returned: success
   type: dict
 strangers:
   description: Names of servers that carry the mark of the site and are not in the site file.
-  returned: always
+  returned: success
   type: list
   elements: str
 api_calls:
@@ -188,7 +188,7 @@ class Provision:
     def __init__(self, cloud: Cloud, want: dict, found: dict, offer: dict, steps: list[dict], parameters: dict):
         self.cloud, self.want, self.found, self.offer, self.parameters = cloud, want, found, offer, parameters
         self.action = {(entry["kind"], entry["name"]): entry["action"] for entry in steps}
-        self.clones = {("volume", volume["name"]) for volume in want["volumes"]
+        self.clones = {("clone", volume["name"]) for volume in want["volumes"]
                        if volume["from"] and self.action["volume", volume["name"]] == "create"}
         self.work = Work(cloud, parameters["parallel"], self._watch)
         self.progress = Progress(parameters["progress_file"] if self.clones else None, len(self.clones))
@@ -197,7 +197,7 @@ class Provision:
         """Returns what is there afterwards, in the shape of the listing."""
         site = self.want["name"]
         for volume in self.want["volumes"]:
-            if ("volume", volume["name"]) in self.clones:
+            if ("clone", volume["name"]) in self.clones:
                 self._add_volume(volume)
         self._add("key pair", site, lambda: self._create("key pair", public_key=self.want["public_key"]))
         self._add("network", site, lambda: self._create("network"), self._adopt_by_description)
@@ -215,7 +215,7 @@ class Provision:
             if host["outside"]:
                 self._add_address(host)
         for volume in self.want["volumes"]:
-            if ("volume", volume["name"]) not in self.clones:
+            if ("clone", volume["name"]) not in self.clones:
                 self._add_volume(volume)
         with self.progress:
             self.work.run()
@@ -474,18 +474,24 @@ class Provision:
             needs = [("snapshot", snapshot)]
             self._add("snapshot", snapshot, lambda: self._create_snapshot(volume, snapshot),
                       lambda _kind, existing: existing, until=self._until("snapshot", is_steady))
-        until = self._until("volume", is_steady)
-        existing = self._existing("volume", name)
-        if ("volume", name) in self.clones:
-            until = Until("volume", is_steady, self.parameters["clone_timeout_seconds"])
-        elif existing and existing["status"] not in openstack_plan.STEADY_VOLUME:
+        until, existing = self._until("volume", is_steady), self._existing("volume", name)
+        large = self._until("volume", lambda now: is_steady(now) and now["size"] >= volume["gib"])
+        if ("clone", name) in self.clones:
+            clone = ("clone", name)
+            self.work.add(clone, lambda: self._create_volume(volume), needs, self._until_copied())
+            self.work.add(("volume", name), lambda: self._change_volume(volume, self.work.results[clone]), [clone],
+                          large)
+            return
+        if existing and existing["status"] not in openstack_plan.STEADY_VOLUME:
             needs = [("settled volume", name)]
-            self.work.add(needs[0], lambda: existing,
-                          until=Until("volume", is_steady, self.parameters["clone_timeout_seconds"]))
+            self.work.add(needs[0], lambda: existing, until=self._until_copied())
         if existing and existing["size"] < volume["gib"]:
-            until = self._until("volume", lambda now: is_steady(now) and now["size"] >= volume["gib"])
+            until = large
         self._add("volume", name, lambda: self._create_volume(volume),
                   lambda _kind, _existing: self._change_volume(volume, existing), needs, until)
+
+    def _until_copied(self) -> Until:
+        return Until("volume", is_steady, self.parameters["clone_timeout_seconds"])
 
     def _create_snapshot(self, volume: dict, name: str) -> dict:
         _kind, origin = openstack_plan.source(volume, self.found)
@@ -497,12 +503,15 @@ class Provision:
                                 "metadata": openstack_plan.volume_metadata(self.want, volume)}
         if volume["type"]:
             body["volume_type"] = volume["type"]
-        snapshot = self.work.results.get(("snapshot", f"{volume['name']}-source"))
-        if snapshot:
-            body["snapshot_id"] = snapshot["id"]
-        elif volume["from"]:
+        if volume["from"]:
+            # As large as its source at first: not every back end enlarges what it copies (cinder's NFS does not).
             kind, origin = openstack_plan.source(volume, self.found)
-            body["source_volid" if kind == "volume" else "snapshot_id"] = origin["id"]
+            body["size"] = origin["size"]
+            snapshot = self.work.results.get(("snapshot", f"{volume['name']}-source"))
+            if snapshot:
+                body.update(size=snapshot["size"], snapshot_id=snapshot["id"])
+            else:
+                body["source_volid" if kind == "volume" else "snapshot_id"] = origin["id"]
         return self.cloud.create("volume", body)
 
     def _change_volume(self, volume: dict, existing: dict) -> dict:
@@ -531,8 +540,15 @@ class Provision:
                                 {"volumeAttachment": {"volumeId": now["id"]}}, lambda: self._attaching(now["id"]))
             return now
 
-        self.work.add(("attachment", name), attach, [("volume", name), ("server", host)], self._until(
-            "volume", lambda now: is_steady(now) and self._id("server", host) in openstack_plan.attached_to(now)))
+        def is_attached(now: dict | None) -> bool:
+            if now and now["status"] == "available":
+                # Nova reserves a volume before it answers, and gives it back where it fails.
+                raise CloudError(f"nova could not attach it to {host}; openstack server event list {host} says when, "
+                                 "the cloud's operators know why; run this again to try it again")
+            return is_steady(now) and self._id("server", host) in openstack_plan.attached_to(now)
+
+        self.work.add(("attachment", name), attach, [("volume", name), ("server", host)],
+                      self._until("volume", is_attached))
 
     def _attaching(self, identifier: str) -> dict | None:
         return next((entry for entry in self.cloud.list("volume")
@@ -730,7 +746,9 @@ def main() -> None:
     result["api_calls"] = {method: result["api_calls"].get(method, 0)
                            for method in ("GET", "POST", "PUT", "DELETE", "logins")}
     if failure:
-        module.fail_json(msg=failure, **result)
+        # Ansible prints all of a failure: the plan would bury what is wrong.
+        told = {key: result[key] for key in ("changed", "api_calls", "seconds", "diff") if key in result}
+        module.fail_json(msg=failure, **told)
     module.exit_json(**result)
 
 

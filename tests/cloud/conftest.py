@@ -138,7 +138,8 @@ def make_site(tmp_path_factory, public_key, connection) -> Iterator:
         return made[-1]
 
     yield make
-    for site in made:
+    # A volume goes only after the snapshots of it, which later sites may have made.
+    for site in reversed(made):
         site.destroy()
 
 

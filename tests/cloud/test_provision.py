@@ -120,10 +120,12 @@ def test_each_attribute_is_changed_in_place(site):
     assert set(site.names().values()) == {1}
     again = site.run()
     assert not again["changed"] and writes(again) == 0
-    # A host that the file names no more is left alone and said.
+    # Hosts that the file names no more are left alone and said; what was open for them is closed.
     site.overrides["hosts"].pop()
     fewer = site.run()
-    assert not fewer["changed"] and fewer["strangers"] == [f"{site.name}-replica1", f"{site.name}-replica2"]
+    assert fewer["strangers"] == [f"{site.name}-replica1", f"{site.name}-replica2"]
+    assert {entry["kind"] for entry in fewer["plan"] if entry["action"] == "change"} == {"security group"}
+    assert site.server("replica1").status == site.server("replica2").status == "ACTIVE"
 
 
 def test_what_would_lose_something_is_refused_all_at_once(shared):
