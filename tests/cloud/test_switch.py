@@ -94,7 +94,7 @@ def in_cloud(*command: str, **options) -> str:
 
 @contextlib.contextmanager
 def web_server(site) -> Iterator[None]:
-    """A host in the network of a site with the address of its public host, that answers every request with 200.
+    """A host in the network of a site with the address of its public host, that answers /test with 200.
 
     The fake hypervisor plugs no server in, so its place at the bridge of the network is free.
     """
@@ -108,11 +108,13 @@ def web_server(site) -> Iterator[None]:
         ip -n {site.name} link set web address {port.mac_address} up
         ip -n {site.name} address add {port.fixed_ips[0]['ip_address']}/24 dev web
         ip -n {site.name} route add default via {connection.network.get_subnet(port.fixed_ips[0]['subnet_id']).gateway_ip}
-        cd /tmp
+        mkdir /tmp/{site.name}
+        cd /tmp/{site.name}
+        echo a picture > test
         openssl req -x509 -newkey rsa:2048 -nodes -keyout {site.name}.key -out {site.name}.crt -subj /CN=web -days 1
         cat {site.name}.key {site.name}.crt > {site.name}.pem
-        systemd-run --unit=web-{site.name} ip netns exec {site.name} \\
-            openssl s_server -accept 443 -cert /tmp/{site.name}.pem -www -quiet""")
+        systemd-run --unit=web-{site.name} --working-directory=/tmp/{site.name} ip netns exec {site.name} \\
+            openssl s_server -accept 443 -cert {site.name}.pem -WWW -quiet""")
     try:
         yield
     finally:
