@@ -11,6 +11,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import openstack
 import pytest
 import yaml
 
@@ -73,6 +74,12 @@ def eventually(check, seconds: int = 600):
     return value
 
 
+@pytest.fixture(scope="module")
+def cloud():
+    """The cloud as its users see it."""
+    return openstack.connect(cloud=SITE["openstack"]["cloud"])
+
+
 def test_the_image_that_the_cloud_has_is_kept():
     output = play("image", file=SITE_FILE)
     assert changes(output) == {"localhost": 0}
@@ -124,15 +131,22 @@ def test_every_host_comes_back_from_a_reboot_by_itself():
         assert on(host, "systemctl --failed --no-legend") == "", host
 
 
-def test_a_volume_grows_while_it_is_in_use():
-    hosts = [{**host, "volumes": [{"name": "data", "gib": 2}]} if host["name"] == "primary" else host
-             for host in SITE["hosts"]]
-    image = yaml.safe_load(DEPLOYED.read_text())["site"]["openstack"]["image"]
-    write_site(image, hosts=hosts)
+def test_a_volume_grows_and_keeps_what_is_on_it(cloud):
+    """The volume is detached meanwhile: the cinder driver of the test cloud extends no volume that a machine has open."""
+    host, before = f"{NAME}-primary", fetch("/catalogue.json")
+    on(host, "sudo systemctl stop orthanc nfs-server && sudo umount /srv/images")
+    server = cloud.compute.find_server(host)
+    volume = cloud.block_storage.find_volume(f"{NAME}-primary-data")
+    cloud.compute.delete_volume_attachment(server, volume)
+    eventually(lambda: cloud.block_storage.get_volume(volume.id).status == "available")
+    hosts = [{**entry, "volumes": [{"name": "data", "gib": 2}]} if entry["name"] == "primary" else entry
+             for entry in SITE["hosts"]]
+    write_site(yaml.safe_load(DEPLOYED.read_text())["site"]["openstack"]["image"], hosts=hosts)
     play("provision")
     play("configure")
-    assert int(on(f"{NAME}-primary", "df --output=size -BM /srv/images | tail -1 | tr -d M")) > 1800
-    assert json.loads(fetch("/catalogue.json"))["studies"]
+    assert int(on(host, "df --output=size -BM /srv/images | tail -1 | tr -d M")) > 1800
+    assert json.loads(fetch("/catalogue.json"))["studies"] == json.loads(before)["studies"]
+    play("verify")
 
 
 def test_the_site_is_removed_and_its_volumes_only_by_name():
