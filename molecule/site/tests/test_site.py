@@ -33,7 +33,7 @@ def play(playbook: str, *arguments: str, fails: bool = False) -> str:
 def recap(output: str) -> dict[str, dict[str, int]]:
     """The counts of each host in the last lines of a run."""
     return {line.split()[0]: {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", line)}
-            for line in output.split("PLAY RECAP")[1].splitlines() if ":" in line}
+            for line in output.split("PLAY RECAP")[1].splitlines() if " ok=" in line}
 
 
 def fetch(path: str) -> tuple[int, bytes]:
