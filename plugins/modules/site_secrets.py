@@ -61,43 +61,11 @@ kept:
   elements: str
 """
 
-import contextlib
 import os
-import stat
-import tempfile
 
 import yaml
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.imaging.repository.plugins.module_utils import site_secrets
-
-
-def read(path: str) -> str:
-    """The text of the secrets file, '' where there is none."""
-    try:
-        with open(path, encoding='utf-8') as file:
-            return file.read()
-    except FileNotFoundError:
-        return ''
-
-
-def write(path: str, text: str) -> None:
-    """Replaces the secrets file at once; no other user can read it at any moment."""
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix='.secrets-')
-    try:
-        with open(handle, 'w', encoding='utf-8') as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-
-
-def loose(path: str, mode: int) -> bool:
-    """Whether a file or directory exists and has another mode."""
-    return os.path.exists(path) and stat.S_IMODE(os.stat(path).st_mode) != mode
+from ansible_collections.imaging.repository.plugins.module_utils import private_file, site_secrets
 
 
 def main() -> None:
@@ -113,7 +81,7 @@ def main() -> None:
     path, names = os.path.abspath(module.params['path']), module.params['names']
     directory = os.path.dirname(path)
     try:
-        text = read(path)
+        text = private_file.read(path)
         existing = yaml.safe_load(text) if text.strip() else {}
     except OSError as error:
         module.fail_json(msg=f'secrets: {path} cannot be read: {error.strerror}')
@@ -125,14 +93,14 @@ def main() -> None:
 
     existing = existing or {}
     new = site_secrets.missing(names, existing, module.params['given'])
-    closing = [what for what, mode in ((directory, 0o700), (path, 0o600)) if loose(what, mode)]
+    closing = [what for what in (directory, path) if private_file.loose(what)]
     if (new or closing) and not module.check_mode:
         try:
-            os.makedirs(directory, mode=0o700, exist_ok=True)
+            os.makedirs(directory, mode=private_file.DIRECTORY_MODE, exist_ok=True)
             for what in closing:
-                os.chmod(what, 0o700 if what == directory else 0o600)
+                os.chmod(what, private_file.DIRECTORY_MODE if what == directory else private_file.FILE_MODE)
             if new:
-                write(path, site_secrets.added(text, {name: site_secrets.generate() for name in new}))
+                private_file.write(path, site_secrets.added(text, {name: site_secrets.generate() for name in new}))
         except OSError as error:
             module.fail_json(msg=f'secrets: {path} cannot be written: {error.strerror}. Nothing was lost; free space '
                                  'or correct the permissions, and run again')

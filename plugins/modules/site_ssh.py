@@ -71,16 +71,13 @@ made:
   sample: [id_ed25519, host_keys/database]
 """
 
-import contextlib
 import os
-import stat
-import tempfile
 import traceback
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 try:
-    from ..module_utils import site_ssh
+    from ..module_utils import private_file, site_ssh
 
     IMPORT_ERROR = None
 except ImportError:
@@ -96,40 +93,25 @@ class Files:
         self.directory = directory
         self.wanted: dict[str, str] = {}
 
+    def path(self, name: str) -> str:
+        return os.path.join(self.directory, name)
+
     def read(self, name: str) -> str:
         """Return the text of a file, '' where there is none."""
-        try:
-            with open(os.path.join(self.directory, name), encoding="utf-8") as file:
-                return file.read()
-        except FileNotFoundError:
-            return ""
+        return private_file.read(self.path(name))
 
     def stale(self) -> list[str]:
         """Return the wanted files that are not there, differ or could be read by others."""
-        return [name for name, text in self.wanted.items() if self.read(name) != text or self._mode(name) != 0o600]
-
-    def _mode(self, name: str) -> int:
-        return stat.S_IMODE(os.stat(os.path.join(self.directory, name)).st_mode)
+        return [name for name, text in self.wanted.items()
+                if self.read(name) != text or private_file.loose(self.path(name))]
 
     def write(self, names: list[str]) -> None:
         """Write the named files; no other user can read one at any moment."""
-        folders = {self.directory, *(os.path.dirname(os.path.join(self.directory, name)) for name in names)}
-        for folder in sorted(folders):
-            os.makedirs(folder, mode=0o700, exist_ok=True)
-            os.chmod(folder, 0o700)
+        for folder in sorted({self.directory, *(os.path.dirname(self.path(name)) for name in names)}):
+            os.makedirs(folder, mode=private_file.DIRECTORY_MODE, exist_ok=True)
+            os.chmod(folder, private_file.DIRECTORY_MODE)
         for name in names:
-            path = os.path.join(self.directory, name)
-            handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".new-")
-            try:
-                with open(handle, "w", encoding="utf-8") as file:
-                    file.write(self.wanted[name])
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(temporary, path)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary)
-                raise
+            private_file.write(self.path(name), self.wanted[name])
 
 
 def plan(files: Files, site: str, hosts: list[str], bastion: str) -> list[str]:
@@ -144,8 +126,7 @@ def plan(files: Files, site: str, hosts: list[str], bastion: str) -> list[str]:
         try:
             public = site_ssh.public_key(private)
         except ValueError as error:
-            path = os.path.join(files.directory, name)
-            raise ValueError(f"ssh: {path} {error}; restore it from its copy") from None
+            raise ValueError(f"ssh: {files.path(name)} {error}; restore it from its copy") from None
         # The private key first: the others can be made from it again.
         files.wanted |= {name: private, f"{name}.pub": f"{public} {comment}\n"}
         return private, public

@@ -1,0 +1,46 @@
+"""Files that only their owner may read: secrets and keys of a site on the controller."""
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import tempfile
+
+FILE_MODE = 0o600
+DIRECTORY_MODE = 0o700
+
+
+def read(path: str) -> str:
+    """Return the text of a file, '' where there is none; raises OSError where it cannot be read."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+
+
+def write(path: str, text: str) -> None:
+    """Replace the file at once: no other user can read it at any moment, and a crash leaves the old or the new text.
+
+    Raises OSError; the file is then as it was.
+    """
+    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".new-")
+    try:
+        with open(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def loose(path: str) -> bool:
+    """Return True if a file or directory exists and has another mode than a private one."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return False
+    return stat.S_IMODE(mode) != (DIRECTORY_MODE if stat.S_ISDIR(mode) else FILE_MODE)
