@@ -107,8 +107,9 @@ class Site:
         return named
 
     def names(self) -> Counter:
-        """How many there are of each kind and name."""
-        return Counter((kind, resource.name) for kind, resources in self.listing().items() for resource in resources)
+        """How many there are of each kind and name; addresses, which the cloud chooses, without a name."""
+        return Counter((kind, "" if kind == "address" else resource.name)
+                       for kind, resources in self.listing().items() for resource in resources)
 
     def server(self, host: str):
         return next(server for server in self.listing()["server"] if server.name == f"{self.name}-{host}")

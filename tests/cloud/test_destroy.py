@@ -115,12 +115,12 @@ def test_what_others_put_into_the_network_stays_with_the_network(verbs):
     assert kinds(site) <= {"volume", "key pair"}
 
 
-def test_servers_that_exist_are_refused(verbs, tmp_path):
-    verbs.site.overrides = {
+def test_servers_that_exist_are_refused(verbs, monkeypatch):
+    monkeypatch.setattr(verbs.site, "overrides", {
         "name": verbs.site.name, "provider": "static", "static": {"network": {"cidr": "192.0.2.0/24"}},
         "public": {"name": "images.example.org"}, "hosts": [
             {"name": "one", "address": "192.0.2.10", "public": True, "groups": [
                 "database", "image_server_primary", "image_server_replica", "cache"]},
-            *({"name": name, "absent": True} for name in ("database", "primary", "replica", "proxy"))]}
+            *({"name": name, "absent": True} for name in ("database", "primary", "replica", "proxy"))]})
     refused = verbs("destroy")
     assert refused.returncode and "were not made by this toolkit" in words(refused), refused.stdout

@@ -289,7 +289,9 @@ def in_cloud(*command: str) -> None:
 
 def test_a_run_survives_an_api_that_is_away_for_a_while(site):
     run = site.start()
-    time.sleep(2)
+    # Written once it has listed what there is and begins to write.
+    while not site.listing()["network"]:
+        assert run.poll() is None, run.communicate()
     in_cloud("systemctl", "stop", "cinder-api")
     try:
         time.sleep(20)
@@ -319,10 +321,10 @@ def test_a_run_that_is_killed_at_any_moment_is_finished_by_the_next(site, capsys
             assert not names or max(names.values()) == 1
             outcomes.append(f"killed after {delay:.1f} s: {sum(names.values())} resources, none twice")
             continue
-        result = site.run()
-        assert run.returncode == 0 and not result["changed"] and set(site.names().values()) == {1}
-        whole = whole or set(site.names())
-        assert set(site.names()) == whole
+        result, names = site.run(), site.names()
+        assert run.returncode == 0 and not result["changed"] and set(names.values()) == {1}
+        whole = whole or names
+        assert names == whole
         outcomes.append(f"finished by the next run: {len(whole)} resources, none twice")
         if kills < 10:
             # The removal is killed, too.

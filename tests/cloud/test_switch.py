@@ -289,7 +289,7 @@ def test_nothing_moves_without_the_right_words(release, move, arguments, sentenc
 def test_a_target_that_is_not_sound_is_not_switched_to(release, move):
     forget_note(release)
     run = release.new("switch", "-e", f"confirm={release.new.site.name}")
-    assert run.returncode and "not verified" in words(run), run.stdout
+    assert run.returncode and "does not exist; run configure.yml" in words(run), run.stdout
     assert "imaging_repository_switch" not in release.new.site.server("proxy").metadata
     assert holders(release) == before(release)
 
