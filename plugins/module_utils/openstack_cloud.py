@@ -256,8 +256,9 @@ class Cloud:
         try:
             if kind == "network quota":
                 return self.get("network", f"/quotas/{self.project}/details")["quota"]
-            service = {"compute limits": "compute", "volume limits": "block_storage"}[kind]
-            return self.get(service, "/limits")["limits"]["absolute"]
+            if kind == "volume quota":
+                return self.get("block_storage", f"/os-quota-sets/{self.project}", usage="true")["quota_set"]
+            return self.get("compute", "/limits")["limits"]["absolute"]
         except CloudError as error:
             if error.status not in (403, 404):
                 raise

@@ -42,7 +42,7 @@ SERVERS = sum(host["count"] for host in HOSTS)
 BOOT_GIB = 10
 # Kinds of openstack_cloud.Cloud.find().
 ASKED = ("image", "flavor", "external network", "volume type", "availability zone", "address", "compute limits",
-         "volume limits", "network quota")
+         "volume quota", "network quota")
 # The release that the roles are made for.
 DEBIAN_VERSION = "12"
 DEBIAN_NAME = "bookworm"

@@ -567,7 +567,7 @@ def asked(steps: list[dict], want: dict) -> tuple[str, ...]:
         "availability zone": servers and bool(want["zone"]),
         "compute limits": servers or ("server group", "create") in actions,
         "volume type": boots or ("volume", "create") in actions,
-        "volume limits": bool(blocks) or boots,
+        "volume quota": bool(blocks) or boots,
         "network quota": any(("create" == action and kind in NETWORK_QUOTAS) for kind, action in actions),
     }
     return tuple(kind for kind, is_needed in needed.items() if is_needed)
@@ -664,6 +664,8 @@ def _instead(name: str, names: list[str]) -> str:
 NETWORK_QUOTAS = {"network": "network", "subnet": "subnet", "router": "router", "port": "port",
                   "security group": "security_group", "security group rule": "security_group_rule",
                   "address": "floatingip"}
+# What cinder counts, by our names.
+VOLUME_QUOTAS = {"volumes": "volumes", "gigabytes": "GiB of volumes", "snapshots": "snapshots"}
 
 
 def plural(kind: str) -> str:
@@ -686,31 +688,40 @@ def needs(steps: list[dict], want: dict, found: dict) -> Counter:
             flavor = pick("flavor", host["flavor"], found["flavor"]) or {"vcpus": 0, "ram": 0}
             needed.update({"servers": 1, "cores": flavor["vcpus"], "MiB of memory": flavor["ram"]})
             if host["boot_volume_gib"]:
-                needed.update({"volumes": 1, "GiB of volumes": host["boot_volume_gib"]})
+                needed.update(_storage(1, host["boot_volume_gib"], host["volume_type"]))
     for volume in want["volumes"]:
         actual, _refusal = match("volume", volume["name"], want, found)
         if ("volume", volume["name"]) in created:
-            needed.update({"volumes": 1, "GiB of volumes": volume["gib"]})
+            needed.update(_storage(1, volume["gib"], volume["type"]))
         elif actual:
-            needed["GiB of volumes"] += max(0, volume["gib"] - actual["size"])
+            needed.update(_storage(0, max(0, volume["gib"] - actual["size"]), actual.get("volume_type")))
         if ("snapshot", f"{volume['name']}-source") in created:
             needed["GiB of volumes"] += source(volume, found)[1]["size"]
     return needed
 
 
+def _storage(volumes: int, gib: int, volume_type: str | None) -> dict[str, int]:
+    """What volumes take of the quotas of the project and of their type."""
+    return {f"{name}{kind}": count for kind in {"", _of_type(volume_type)}
+            for name, count in (("volumes", volumes), ("GiB of volumes", gib))}
+
+
+def _of_type(volume_type: str | None) -> str:
+    return f" of type {volume_type}" if volume_type else ""
+
+
 def quotas(offer: dict) -> dict[str, tuple[int, int]]:
     """What the project may have and has of each quota: ``{quota: (limit, used)}``, without what has no limit."""
-    limits = {}
-    for kind, names in (("compute limits", {
-            "servers": ("maxTotalInstances", "totalInstancesUsed"), "cores": ("maxTotalCores", "totalCoresUsed"),
-            "MiB of memory": ("maxTotalRAMSize", "totalRAMUsed"),
-            "server groups": ("maxServerGroups", "totalServerGroupsUsed")}), ("volume limits", {
-                "volumes": ("maxTotalVolumes", "totalVolumesUsed"),
-                "GiB of volumes": ("maxTotalVolumeGigabytes", "totalGigabytesUsed"),
-                "snapshots": ("maxTotalSnapshots", "totalSnapshotsUsed")})):
-        absolute = offer.get(kind) or {}
-        limits.update({name: (absolute.get(limit, NO_LIMIT), absolute.get(used, 0))
-                       for name, (limit, used) in names.items()})
+    absolute = offer.get("compute limits") or {}
+    limits = {name: (absolute.get(limit, NO_LIMIT), absolute.get(used, 0)) for name, limit, used in (
+        ("servers", "maxTotalInstances", "totalInstancesUsed"), ("cores", "maxTotalCores", "totalCoresUsed"),
+        ("MiB of memory", "maxTotalRAMSize", "totalRAMUsed"),
+        ("server groups", "maxServerGroups", "totalServerGroupsUsed"))}
+    for key, entry in (offer.get("volume quota") or {}).items():
+        # gigabytes is for all, gigabytes_<type> for volumes of that type.
+        name, _separator, volume_type = key.partition("_")
+        if name in VOLUME_QUOTAS:
+            limits[VOLUME_QUOTAS[name] + _of_type(volume_type)] = (entry["limit"], entry["in_use"] + entry["reserved"])
     network = offer.get("network quota") or {}
     for kind, name in NETWORK_QUOTAS.items():
         if name in network:

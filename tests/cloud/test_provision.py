@@ -222,16 +222,18 @@ def test_a_quota_too_small_is_told_with_numbers_before_anything_is_made(site):
         ports = len(list(site.connection.network.ports(project_id=project)))
         try:
             admin.compute.update_quota_set(project, instances=used + 1)
-            admin.block_storage.update_quota_set(project, volumes=volumes)
+            admin.block_storage.update_quota_set(project, volumes=volumes, gigabytes_fast=0)
+            site.hosts["proxy"]["volumes"][0]["type"] = "fast"
             admin.network.update_quota(project, ports=ports + 1)
             result = site.attempt()
         finally:
             admin.compute.update_quota_set(project, instances=before["instances"])
-            admin.block_storage.update_quota_set(project, volumes=before["volumes"])
+            admin.block_storage.update_quota_set(project, volumes=before["volumes"], gigabytes_fast=-1)
             admin.network.update_quota(project, ports=before["ports"])
     assert result["failed"] and writes(result) == 0
     assert f"needs 2 more servers, the project may have {used + 1} and uses {used}" in result["msg"]
     assert f"needs 2 more volumes, the project may have {volumes} and uses {volumes}" in result["msg"]
+    assert "needs 1 more GiB of volumes of type fast, the project may have 0 and uses" in result["msg"]
     assert f"needs 3 more ports, the project may have {ports + 1} and uses {ports}" in result["msg"]
 
 

@@ -142,7 +142,7 @@ def test_an_offer_is_read_from_what_the_services_list():
         "address": [{"floating_ip_address": address, "floating_network_id": "n", "port_id": port}
                     for address, port in (("172.24.4.100", None), ("172.24.4.20", None), ("172.24.4.3", "p"))],
         "compute limits": {"maxTotalInstances": 10, "totalInstancesUsed": 4, "maxTotalCores": -1, "totalCoresUsed": 9},
-        "volume limits": {"maxTotalVolumes": 3, "totalVolumesUsed": 5},
+        "volume quota": {"volumes": {"limit": 3, "in_use": 5, "reserved": 0}},
         "network quota": {"floatingip": {"limit": 8, "used": 2, "reserved": 1}},
     }
     offer = module.read("embassy", found, "192.0.2.7")

@@ -32,7 +32,7 @@ EXTERNAL = {"id": "external-1", "name": "public"}
 OFFER = {
     "image": [{"id": "image-1", "name": "Debian 12"}, {"id": "image-2", "name": "Ubuntu 24.04"}],
     "volume type": [{"id": "type-1", "name": "fast"}], "availability zone": [{"name": "nova"}],
-    "compute limits": {}, "volume limits": {}, "network quota": {},
+    "compute limits": {}, "volume quota": {}, "network quota": {},
 }
 
 
@@ -385,13 +385,20 @@ def test_quotas_are_checked_for_the_whole_plan_with_numbers():
     offer = {**OFFER,
              "compute limits": {"maxTotalInstances": 10, "totalInstancesUsed": 8, "maxTotalCores": -1,
                                 "totalCoresUsed": 3, "maxTotalRAMSize": 4096, "totalRAMUsed": 0},
-             "volume limits": {"maxTotalVolumes": 10, "totalVolumesUsed": 8, "maxTotalVolumeGigabytes": 100,
-                               "totalGigabytesUsed": 71},
+             "volume quota": {"volumes": {"limit": 10, "in_use": 8, "reserved": 0},
+                              "gigabytes": {"limit": 100, "in_use": 70, "reserved": 1},
+                              "gigabytes_fast": {"limit": 15, "in_use": 0, "reserved": 0},
+                              "volumes_fast": {"limit": -1, "in_use": 0, "reserved": 0},
+                              "per_volume_gigabytes": {"limit": 1, "in_use": 0, "reserved": 0}, "id": PROJECT},
              "network quota": {"port": {"limit": 5, "used": 1, "reserved": 1},
                                "floatingip": {"limit": 0, "used": 0, "reserved": 0}}}
-    assert problems_of(SITE, nothing(), offer) == [
+    site = copy.deepcopy(SITE)
+    site["hosts"][0]["volumes"][0]["type"] = "fast"
+    assert problems_of(site, nothing(), offer) == [
         "quota of cloud embassy: the plan needs 30 more GiB of volumes, the project may have 100 and uses 71; "
         "ask the cloud for 101, or make the site smaller",
+        "quota of cloud embassy: the plan needs 20 more GiB of volumes of type fast, the project may have 15 and uses 0; "
+        "ask the cloud for 20, or make the site smaller",
         "quota of cloud embassy: the plan needs 1 more floating IPs, the project may have 0 and uses 0; "
         "ask the cloud for 1, or make the site smaller",
         "quota of cloud embassy: the plan needs 4 more ports, the project may have 5 and uses 2; "
