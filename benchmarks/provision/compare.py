@@ -59,26 +59,27 @@ def inventory(work: Path, python: str) -> str:
     return str(file)
 
 
-def run_ordinary(work: Path, hosts: int, python: str) -> tuple[float, int]:
-    """Seconds and requests of the ordinary playbook."""
-    requests = work / "requests.log"
+def run_ordinary(work: Path, hosts: int, python: str) -> tuple[float, float, int]:
+    """Seconds of the tasks and of the whole command, and requests, of the ordinary playbook."""
+    requests, tasks = work / "requests.log", work / "seconds"
     requests.unlink(missing_ok=True)
     seconds = playbook(work / "ordinary.log", "-i", inventory(work, python), "-e", f"hosts={hosts}", "-e",
-                       f"requests_log={requests}", str(HERE / "ordinary.yml"))
-    return seconds, requests.read_text().count("REQ: curl")
+                       f"requests_log={requests}", "-e", f"seconds_file={tasks}", str(HERE / "ordinary.yml"))
+    return float(tasks.read_text()), seconds, requests.read_text().count("REQ: curl")
 
 
-def run_ours(work: Path, hosts: int) -> tuple[float, int]:
-    """Seconds and requests of openstack_site."""
+def run_ours(work: Path, hosts: int) -> tuple[float, float, int]:
+    """The same of openstack_site."""
     (work / "site.yml").write_text(yaml.safe_dump(site(hosts)))
     key = work / "key"
     if not key.exists():
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-    calls = work / "calls.json"
+    told = work / "result.json"
     # Not by -e: a site file takes only variables that it knows.
     seconds = playbook(work / "ours.log", "-i", "inventory/", "-e", f"@{work / 'site.yml'}", str(HERE / "ours.yml"),
-                       BENCHMARK_PUBLIC_KEY=f"{key}.pub", BENCHMARK_CALLS=str(calls))
-    return seconds, sum(json.loads(calls.read_text()).values())
+                       BENCHMARK_PUBLIC_KEY=f"{key}.pub", BENCHMARK_RESULT=str(told))
+    result = json.loads(told.read_text())
+    return result["seconds"], seconds, result["calls"]
 
 
 def clean(prefix: str) -> None:
@@ -123,12 +124,12 @@ def main() -> None:
     made = [ORDINARY, *(f"bench{count}" for count in {hosts, *GROWTH})]
     for prefix in made:
         clean(prefix)
-    rows: list[tuple[str, str, int, float, int]] = []
 
-    def note(side: str, what: str, count: int, result: tuple[float, int]) -> float:
-        rows.append((side, what, count, *result))
-        print(f"{side:16} {what:10} {count:3} hosts {result[0]:7.1f} s {result[1]:5} API calls", flush=True)
-        return result[0]
+    def note(side: str, what: str, count: int, result: tuple[float, float, int]) -> tuple[float, float]:
+        tasks, command, calls = result
+        print(f"{side:16} {what:10} {count:3} hosts {tasks:7.1f} s, whole command {command:7.1f} s, {calls:5} API calls",
+              flush=True)
+        return tasks, command
 
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
@@ -147,12 +148,13 @@ def main() -> None:
         finally:
             for prefix in made:
                 clean(prefix)
-    missed = False
+    ratios = {what: [theirs / ours for theirs, ours in zip(seconds["ordinary", what], seconds["ours", what])]
+              for what in GOALS}
+    for what, (_tasks, command) in ratios.items():
+        print(f"{what}: {command:.1f} times as fast with the start of Ansible")
     for what, goal in GOALS.items():
-        ratio = seconds["ordinary", what] / seconds["ours", what]
-        missed |= ratio < goal
-        print(f"provision_{what}: {ratio:.1f} (goal {goal})")
-    sys.exit(missed)
+        print(f"provision_{what}: {ratios[what][0]:.1f} (goal {goal})")
+    sys.exit(any(ratios[what][0] < goal for what, goal in GOALS.items()))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import ssl
@@ -24,6 +25,8 @@ HOSTS = [f"{NAME}-{host}" for host in ("database", "primary", "replica1", "proxy
 VOLUMES = [f"{NAME}-database-db", f"{NAME}-primary-data", f"{NAME}-proxy-cache"]
 STATE = REPOSITORY / "state" / NAME
 DEPLOYED = REPOSITORY / ".cache/machines/site.yml"
+# Emulated processors take their time before sudo answers.
+ENVIRONMENT = {**os.environ, "ANSIBLE_TIMEOUT": "120"}
 SSH = ("ssh", "-F", str(STATE / "ssh/config"), "-o", "BatchMode=yes", "-o", "ConnectTimeout=20")
 
 
@@ -33,7 +36,7 @@ def play(playbook: str, *arguments: str, file: Path = DEPLOYED, fails: bool = Fa
     done = subprocess.run(
         [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "inventory/", "-e", f"@{file}",
          f"playbooks/{playbook}.yml", *arguments],
-        cwd=REPOSITORY, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        cwd=REPOSITORY, env=ENVIRONMENT, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         check=False, timeout=5400)
     print(f"\n{playbook}.yml {' '.join(arguments)}: {time.monotonic() - started:.0f} s")
     assert bool(done.returncode) == fails, done.stdout[-8000:]
@@ -126,7 +129,7 @@ def test_every_host_comes_back_from_a_reboot_by_itself():
                    not in ("", before[name]))
     eventually(lambda: subprocess.run(
         [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "inventory/", "-e", f"@{DEPLOYED}",
-         "playbooks/verify.yml"], cwd=REPOSITORY, capture_output=True, check=False).returncode == 0)
+         "playbooks/verify.yml"], cwd=REPOSITORY, env=ENVIRONMENT, capture_output=True, check=False).returncode == 0)
     for host in HOSTS:
         assert on(host, "systemctl --failed --no-legend") == "", host
 
