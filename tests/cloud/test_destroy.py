@@ -98,6 +98,7 @@ def test_a_half_made_site_is_removed(verbs, seconds):
     assert kinds(site) <= {"volume"}
 
 
+@pytest.mark.slow
 def test_what_others_put_into_the_network_stays_with_the_network(verbs):
     site, connection = verbs.site, verbs.site.connection
     site.run()

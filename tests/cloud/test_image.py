@@ -74,6 +74,7 @@ def test_another_recipe_is_another_image(image):
     assert "was not made by this recipe" in image.run(recipe="another")["msg"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statuses", [("queued", "saving"), ("saving",)])
 def test_an_upload_that_was_killed_is_begun_again(image, statuses):
     image.write(2 * GIB)

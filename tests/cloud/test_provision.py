@@ -253,6 +253,7 @@ def test_a_password_that_is_no_longer_right_is_a_sentence(site, clouds, tmp_path
 # --- Clones and removal -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_volume_in_use_is_cloned_and_the_original_stays(shared, site):
     source = shared.volume("database-db")
     site.hosts["database"]["volumes"][0].update({"from": source.name, "gib": 2})
@@ -289,6 +290,7 @@ def in_cloud(*command: str) -> None:
     subprocess.run(["docker", "exec", CONTAINER, *command], check=True, capture_output=True)
 
 
+@pytest.mark.slow
 def test_a_run_survives_an_api_that_is_away_for_a_while(site):
     run = site.start()
     # Written once it has listed what there is and begins to write.
@@ -305,6 +307,7 @@ def test_a_run_survives_an_api_that_is_away_for_a_while(site):
     assert set(site.names().values()) == {1} and not site.run()["changed"]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_at_any_moment_is_finished_by_the_next(site, capsys):
     kills, outcomes = 0, []
     whole = None

@@ -20,6 +20,7 @@ import pytest
 from plugins.module_utils import site as site_file
 from tests.cloud.verbs import REPOSITORY, Verbs, run_module, start_module, words
 
+pytestmark = pytest.mark.slow
 CONTAINER = "imaging-repository-cloud-embassy"
 MODULE = "openstack_address"
 
