@@ -251,7 +251,7 @@ class Cache:
                 total = sum(study["instances"] for study in json.load(stream)["studies"])
         except (OSError, ValueError, KeyError, TypeError):
             total = 0
-        source = self.source("instances")
+        source = self.source("thumbnails")
         for since in sample_offsets(total, SAMPLE_PAGES, SAMPLE_PAGE_SIZE):
             self.instances += self.page(source["list"], since, SAMPLE_PAGE_SIZE)
         random.shuffle(self.instances)
@@ -266,7 +266,7 @@ class Cache:
         """Look for the files of a sample of thumbnails: to ask nginx for them would fill the cache."""
         if not self.instances:
             raise CheckFailed("not looked at, because there is no list of images", "run load.yml, then warm.yml")
-        template = self.source("instances")["urls"][0]
+        template = self.source("thumbnails")["urls"][0]
         absent = [path for path in (fill(template, id=instance) for instance in self.instances)
                   if not os.path.exists(cache_file(self.policy, path))]
         asked = absent[:ASKED_IMAGES]
