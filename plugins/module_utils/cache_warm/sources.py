@@ -148,8 +148,8 @@ def _identifiers(body: bytes, path: str, field: str) -> list[str]:
         entries = json.loads(body)
         identifiers = [entry if isinstance(entry, str) else entry[field] for entry in entries]
     except (ValueError, LookupError, TypeError):
-        identifiers = [None]
-    if not all(isinstance(identifier, str) for identifier in identifiers):
+        entries = identifiers = None
+    if not isinstance(entries, list) or not all(isinstance(identifier, str) for identifier in identifiers):
         raise SourceError(f"{path} answers no JSON list of ids; correct warm_sources of the image server's driver")
     return identifiers
 
@@ -204,20 +204,23 @@ class _Catalogue(Stream):
         yield from map(self._item, paths)
 
 
+def _opened(path: str) -> BinaryIO:
+    """Open a file for its bytes, unpacked where it is packed by gzip."""
+    try:
+        with open(path, "rb") as file:
+            packed = file.read(2) == _GZIP_MAGIC
+        return gzip.open(path) if packed else open(path, "rb")
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror}; correct the path, or let this user read it") from None
+
+
 class _Reader:
     """The lines of a file, packed by gzip or not, from a byte of it on; a line that is too long comes as None."""
 
     def __init__(self, path: str):
         self.path = path
-        try:
-            raw = open(path, "rb")
-            status = os.fstat(raw.fileno())
-            packed = raw.read(2) == _GZIP_MAGIC
-            raw.seek(0)
-        except OSError as error:
-            raise SourceError(f"{path}: {error.strerror}; correct the path, or let this user read it") from None
-        self._raw = raw
-        self._file: BinaryIO = gzip.GzipFile(fileobj=raw) if packed else raw
+        self._file = _opened(path)
+        status = os.fstat(self._file.fileno())
         # By this a cursor knows whether it is of this file.
         self.identity = [status.st_size, status.st_mtime_ns]
         self.offset = 0
@@ -228,7 +231,7 @@ class _Reader:
         readline = self._file.readline
         length = 0
         try:
-            with self._raw:
+            with self._file:
                 self._file.seek(offset)
                 self.offset, self.number = offset, number - 1
                 while line := readline(_LONGEST_LINE_BYTES):
@@ -383,16 +386,11 @@ class _Sitemap(Stream):
         return location
 
     def _open(self, address: str) -> BinaryIO:
-        if "path" in self._entry and os.path.isabs(address):
-            try:
-                file = open(address, "rb")
-            except OSError as error:
-                raise SourceError(f"{address}: {error.strerror}; correct the path, or let this user read it") from None
-        else:
-            file = io.BytesIO(self._fetch(address))
-        packed = file.read(2) == _GZIP_MAGIC
-        file.seek(0)
-        return gzip.GzipFile(fileobj=file) if packed else file
+        # Of a file only its neighbours are files.
+        if "path" in self._entry and address.startswith("/"):
+            return _opened(address)
+        body = self._fetch(address)
+        return gzip.GzipFile(fileobj=io.BytesIO(body)) if body.startswith(_GZIP_MAGIC) else io.BytesIO(body)
 
     @staticmethod
     def _locations(file: BinaryIO, address: str) -> Iterator[tuple[str, str]]:
