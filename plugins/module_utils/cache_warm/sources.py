@@ -143,10 +143,11 @@ class _Templates:
 
 
 def _identifiers(body: bytes, path: str, field: str) -> list[str]:
-    """Return the ids of a JSON list: of strings, or of objects with the id in `field`."""
+    """Return the ids of a JSON list: of strings, or of objects with the id in `field`; of a list there, the first."""
     try:
         entries = json.loads(body)
         identifiers = [entry if isinstance(entry, str) else entry[field] for entry in entries]
+        identifiers = [one[0] if isinstance(one, list) else one for one in identifiers]
     except (ValueError, LookupError, TypeError):
         entries = identifiers = None
     if not isinstance(entries, list) or not all(isinstance(identifier, str) for identifier in identifiers):
@@ -512,7 +513,7 @@ _URLS = _Rule(lambda value: isinstance(value, list) and all(_PATH.holds(url) and
               "must be a list of paths that begin with / and hold {id}")
 _CHILD_LIST = _Rule(lambda value: _PATH.holds(value) and "{id}" in value, "must be a path that begins with / and holds {id}")
 _CHILDREN = _Rule(_list_of(lambda value: isinstance(value, dict)), "must be a list of entries with list and urls")
-_COMMON = {"name": _TEXT, "kind": _TEXT, "priority": _WHOLE, "refresh": _TRUTH}
+_COMMON = {"name": _TEXT, "kind": _TEXT, "priority": _WHOLE, "refresh": _TRUTH, "readers": _TRUTH}
 _OF_AN_ID = {"urls": _URLS, "optional_urls": _URLS, "field": _TEXT}
 
 
