@@ -3,11 +3,15 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
+import yaml
 
+from plugins.module_utils.cache_warm import sources
 from plugins.module_utils.warm_service import PROGRAM, Service, ServiceError, State, parse_state, read_order, write_order
 
+PROJECT = Path(__file__).parents[2]
 ENDED = {"ActiveState": "inactive", "ExecMainCode": 1, "ExecMainPID": 77, "ExecMainStatus": 0, "InvocationID": "abc",
          "NRestarts": 0, "Result": "success"}
 RUNNING = {**ENDED, "ActiveState": "active", "ExecMainCode": 0}
@@ -133,3 +137,13 @@ def test_a_service_that_does_not_start(tmp_path):
 def test_counting_that_fails_says_why(tmp_path):
     with pytest.raises(ServiceError, match="cache-warm count` fails: config: probe: missing"):
         service(Host(ENDED), tmp_path).count()
+
+
+@pytest.mark.parametrize("path", sorted(PROJECT.glob("roles/image_server_*/vars/main.yml")), ids=str)
+def test_sources_of_a_driver_are_known_to_the_program(path):
+    for name, policy in yaml.safe_load(path.read_text()).items():
+        if name.endswith("_policy"):
+            entries = [*policy["warm_sources"], {"name": "readers", **policy["reader"]["source"]}]
+            assert [sources.problems(entry) for entry in entries] == [[]] * len(entries)
+            # What a visitor sees first: pictures, then what stands beside them.
+            assert [entry["name"] for entry in sources.in_order(policy["warm_sources"])][0] == "thumbnails"
