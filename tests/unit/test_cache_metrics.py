@@ -16,7 +16,7 @@ from types import ModuleType
 
 import pytest
 
-PROGRAM = Path(__file__).parents[2] / 'roles/cache/files/host/usr/local/bin/cache-metrics'
+PROGRAM = Path(__file__).parents[2] / 'roles/cache/files/cache-metrics'
 ROUTES = {'thumbnail': 'thumbnails', 'tile': 'tiles', 'list': 'lists'}
 
 
