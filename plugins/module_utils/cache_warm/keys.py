@@ -17,8 +17,6 @@ _FORBIDDEN = re.compile(r"[\x00-\x20\x7f]").search
 _QUOTED = re.compile(r"[0-9A-Fa-f]{2}").match
 # Locations of the template that come before the routes.
 _EXACT_LOCATIONS = frozenset({"/test", "/stub_status"})
-# In quotes, nginx's configuration reads \\ as \ (src/core/ngx_conf_file.c, ngx_conf_read_token).
-_CONFIGURATION_ESCAPE = re.compile(r"\\([\\\"'])")
 
 
 class Key(NamedTuple):
@@ -49,8 +47,7 @@ class _Route(NamedTuple):
 
 def _pattern(text: str):
     """Return the search of a regular expression of the configuration, over bytes as Latin-1."""
-    text = _CONFIGURATION_ESCAPE.sub(r"\1", text).encode().decode("latin-1")
-    return re.compile(text, re.ASCII).search
+    return re.compile(text.encode().decode("latin-1"), re.ASCII).search
 
 
 def _tidied(path: str) -> str | None:

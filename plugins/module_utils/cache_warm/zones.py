@@ -15,9 +15,9 @@ from typing import NamedTuple
 from .keys import Key
 
 # Of ngx_http_file_cache_header_t on 64 bits: version, valid_sec, header_start, body_start, vary_len.
-_HEADER = struct.Struct("=Qq38xHH129xB")
-_VERSION = 5
-_HEADER_BYTES = 336
+HEADER = struct.Struct("=Qq38xHH129xB")
+VERSION = 5
+HEADER_BYTES = 336
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)\r", re.IGNORECASE).search
 # Enough for the header, the key of most pages and the image server's own headers: one read.
 _READ_BYTES = 1024
@@ -47,16 +47,16 @@ def cached(zone: Zone, key: Key) -> bool:
         return False
     try:
         data = os.read(descriptor, _READ_BYTES)
-        if len(data) < _HEADER_BYTES:
+        if len(data) < HEADER_BYTES:
             return False
-        version, valid_seconds, header_start, body_start, vary_length = _HEADER.unpack_from(data)
+        version, valid_seconds, header_start, body_start, vary_length = HEADER.unpack_from(data)
         # One page in several variants (vary_length) does not come from the role's configuration.
-        if version != _VERSION or valid_seconds < time.time() or vary_length:
+        if version != VERSION or valid_seconds < time.time() or vary_length:
             return False
         if body_start > len(data):
             data += os.read(descriptor, body_start - len(data))
         key_line = b"\nKEY: %b\n" % key.text.encode("utf-8", "surrogateescape")
-        if header_start != _HEADER_BYTES + len(key_line) or not data.startswith(key_line, _HEADER_BYTES):
+        if header_start != HEADER_BYTES + len(key_line) or not data.startswith(key_line, HEADER_BYTES):
             return False
         length = _CONTENT_LENGTH(data, header_start, body_start)
         size = os.fstat(descriptor).st_size
