@@ -134,10 +134,14 @@ class Service:
         """Return the report of the run that ended in `state`; raise ServiceError if it did not come to a report."""
         if not state.exited or state.status not in REPORTED:
             raise ServiceError(_ending(state) + self._journal(state))
-        # The last state and the last report are of this process, or it died before it wrote them.
-        if self._json("status").get("pid") != state.pid:
-            raise ServiceError("cache-warm ended without a report" + self._journal(state))
-        return self._json("report")
+        try:
+            # The last state and the last report are of this process, or it died before it wrote them.
+            if self._json("status").get("pid") == state.pid:
+                return self._json("report")
+        except ServiceError:
+            # Its last words say more than that there is none.
+            pass
+        raise ServiceError("cache-warm ended without a report" + self._journal(state))
 
     def _json(self, command: str) -> dict:
         words = [PROGRAM, command] + ([] if command == "count" else ["--json"])
