@@ -13,15 +13,21 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import fcntl
 import json
 import os
 import signal
 import sys
+import tempfile
 import time
 
-from . import configuration, report, status
+from . import configuration, engine, report, status
 from .configuration import Configuration, ConfigurationError
+from .journal import Journal, JournalError
+from .sample import Sample
+from .sources import SourceError
+from .transport import Transport, TransportError, Workers
 
 DONE, FAILED, USAGE, RUNNING, STOPPED = range(5)
 
@@ -112,3 +118,99 @@ def show_report(settings: Configuration, as_json: bool) -> int:
         return FAILED
     print(text if as_json else report.table(json.loads(text)))
     return DONE
+
+
+def run(settings: Configuration, refresh: bool) -> int:
+    """Warm; report.json and status.json say what came of it. Raises ConfigurationError and AlreadyRunning."""
+    for directory in (settings.state_directory, settings.runtime_directory):
+        if not os.access(directory, os.W_OK | os.X_OK):
+            raise ConfigurationError(f"{directory}: is no directory that this user may write to; make it, or start the "
+                                     "service: systemctl start cache-warm")
+    with lock(settings.lock_path):
+        refresh = refresh or ordered_refresh(settings.unfinished_path)
+        with contextlib.suppress(OSError):
+            status.replace_file(settings.unfinished_path, json.dumps({"refresh": refresh}))
+        shown = status.Status(settings.status_path, settings.metrics_file)
+        outcome, interrupted = _warm(settings, refresh, shown)
+        exit_status, message = judge(outcome, settings.minimum_coverage)
+        try:
+            status.replace_file(settings.report_path, json.dumps(outcome.as_dict(exit_status, message), indent=1))
+        except OSError as error:
+            print(f"{settings.report_path}: {error.strerror}; {outcome.summary()}", file=sys.stderr)
+        shown.write("stopped" if exit_status == STOPPED else "done", outcome, exit_status=exit_status, message=message)
+        if not interrupted:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(settings.unfinished_path)
+    print(message or outcome.summary(), file=sys.stderr)
+    return exit_status
+
+
+def _warm(settings: Configuration, refresh: bool, shown: status.Status) -> tuple[report.Report, bool]:
+    """Return what came of the warm, and whether a signal has ended it."""
+    transport = _transport(settings)
+    interrupted = []
+    outcome = report.Report()
+    try:
+        with Journal(settings.state_directory, engine.job_name(settings, refresh)) as journal:
+            sample = Sample(settings.sample_path, journal.resumed)
+            work = engine.Engine(settings, transport, journal, refresh=refresh, sample=sample, status=shown)
+            outcome = work.report
+
+            def end(number: int, _frame) -> None:
+                interrupted.append(number)
+                work.stop(f"ended by {signal.Signals(number).name}; start it again and it goes on")
+
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, end)
+            work.run()
+            sample.close()
+            if not outcome.stopped:
+                journal.complete()
+    except (JournalError, OSError) as error:
+        outcome.stopped = outcome.stopped or str(error)
+    finally:
+        transport.close()
+    return outcome, bool(interrupted)
+
+
+def judge(outcome: report.Report, minimum_coverage: float) -> tuple[int, str]:
+    """Return the exit status of a warm and why it is not 0."""
+    if outcome.stopped:
+        return STOPPED, ". ".join(filter(None, (f"the warm stopped early: {outcome.stopped}", outcome.sample_problem(),
+                                                outcome.summary())))
+    problem = outcome.problem(minimum_coverage)
+    return (FAILED, problem) if problem else (DONE, "")
+
+
+def ordered_refresh(path: str) -> bool:
+    """Return whether the warm that was ordered, or cut, is a refresh; see the beginning of this file."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return json.load(stream).get("refresh") is True
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def count(settings: Configuration) -> int:
+    """Print how many pages there are."""
+    # Only lists are read, and whoever asks waits for the answer.
+    settings = dataclasses.replace(settings, windows=(), visitors_p95_limit_seconds=0.0)
+    transport = _transport(settings)
+    try:
+        with tempfile.TemporaryDirectory() as directory, Journal(directory, "") as journal:
+            print(json.dumps({"total": engine.Engine(settings, transport, journal).count()}))
+    except (engine.Stopped, SourceError, JournalError) as error:
+        print(error, file=sys.stderr)
+        return STOPPED
+    finally:
+        transport.close()
+    return DONE
+
+
+def _transport(settings: Configuration) -> Transport | Workers:
+    try:
+        if settings.processes == 1:
+            return Transport(concurrency=settings.concurrency, timeout_seconds=settings.timeout_seconds)
+        return Workers(settings.processes, concurrency=settings.concurrency, timeout_seconds=settings.timeout_seconds)
+    except TransportError as error:
+        raise ConfigurationError(str(error)) from None

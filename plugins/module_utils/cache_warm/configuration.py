@@ -9,6 +9,7 @@ import re
 import urllib.parse
 
 from . import sources as source_kinds
+from .transport import MAX_IN_FLIGHT
 
 DEFAULT_PATH = "/etc/imaging-repository/cache-warm.json"
 _WINDOW = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][0-9])")
@@ -27,7 +28,8 @@ class Configuration:
     refresh_url: str = "http://127.0.0.1:8082"
     # Path that answers 200, not from the cache, only while the image servers and their database are well.
     probe: str = ""
-    # The cache policy's routes and zones: {name, match, zone, valid, arguments, ...}, {name, directory, max_size_mib}.
+    # The cache policy's routes: {name, match, zone, valid, arguments, ...}, and the zones as nginx has them:
+    # {name, directory, max_size_mib, min_free_mib}.
     routes: tuple[dict, ...] = ()
     zones: tuple[dict, ...] = ()
     # See sources.py. `readers: true` in one of them: its URLs are asked of every reader and not of the cache.
@@ -196,7 +198,11 @@ def _zone(entry: dict) -> list[str]:
 
 
 def _source(entry: dict) -> list[str]:
-    return [f".{problem}" for problem in source_kinds.problems(entry)]
+    # What is done with a source is ours, what it is, its kind's.
+    found = source_kinds.problems({key: value for key, value in entry.items() if key != "readers"})
+    if not isinstance(entry.get("readers", False), bool):
+        found.append(f"readers: {entry['readers']!r} does not do; write true or false")
+    return [f".{problem}" for problem in found]
 
 
 def _reader(entry: dict) -> list[str]:
@@ -235,8 +241,8 @@ _CHECKS = {
     "probe": _path,
     "routes": _entries({"name": str, "match": str, "zone": str}, _route),
     "zones": _entries({"name": str, "directory": str, "max_size_mib": object}, _zone),
-    "sources": _entries({"name": str, "kind": str}, _source),
-    "concurrency": _number(1, whole=True),
+    "sources": _entries({"name": str}, _source),
+    "concurrency": _number(1, MAX_IN_FLIGHT, whole=True),
     "processes": _number(1, 64, whole=True),
     "attempts": _number(1, whole=True),
     "timeout_seconds": _number(0.1),
