@@ -116,6 +116,9 @@ PIECES = ["/", "//", "/a/", "/a/1", "a", "b", "1", "x", "y", ".", "..", "/..", "
 @example("/a/1%0a")
 @example("/a/1?a=x&a=3")
 @example("/a/x?b=")
+# The template's word for a refused value.
+@example("/a/1?b=invalid")
+@example("/a/x?b=xinvalidx")
 @example("/b.c")
 @example("/a/x?a=1#b&a=2")
 @example("/a/%3Fa=1?a=1")
