@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from . import sources as source_kinds
 from .configuration import Configuration
 from .items import Item
-from .journal import Journal, JournalError
+from .journal import FAILED, Journal, JournalError, fingerprint
 from .keys import Routes
 from .pace import Concurrency, Room, Visitors, Windows, percentile
 from .report import MAX_EXAMPLES, Report
@@ -87,15 +87,15 @@ class _Segment:
 class _Task:
     """A request on its way through the engine. `handle` is told the answer."""
 
-    __slots__ = ("handle", "url", "item", "text", "route", "zone", "segment", "headers", "want_body", "attempt", "refused",
-                 "answer", "valid_until")
+    __slots__ = ("handle", "url", "item", "page", "route", "zone", "segment", "headers", "want_body", "attempt", "refused",
+                 "answer")
 
-    def __init__(self, handle, url: bytes, item: Item | None = None, text: str = "", route: str = "", zone: str = "",
+    def __init__(self, handle, url: bytes, item: Item | None = None, page: int = 0, route: str = "", zone: str = "",
                  segment: _Segment | None = None, headers: tuple[str, ...] = (), want_body: bool = False):
         self.handle = handle
         self.url = url
         self.item = item
-        self.text = text
+        self.page = page
         self.route = route
         self.zone = zone
         self.segment = segment
@@ -105,7 +105,6 @@ class _Task:
         # How often it was answered 415 while the image servers were well.
         self.refused = 0
         self.answer: Answer | None = None
-        self.valid_until = 0.0
 
 
 def job_name(settings: Configuration, refresh: bool) -> str:
@@ -207,7 +206,7 @@ class Engine:
         self._suspects: list[_Task] = []
         self._rechecking: list[_Task] = []
         self._probing = False
-        self._pending: set[str] = set()
+        self._pending: set[int] = set()
         self._segments: collections.deque[_Segment] = collections.deque()
         self._batches: Iterator | None = None
         self._feeding = False
@@ -347,27 +346,26 @@ class Engine:
             key = key_of(item.path)
             if key is None:
                 if not _is_loose(entry):
-                    self._fail(item, item.path, UNSERVED)
+                    self._fail(item, fingerprint(item.path), UNSERVED)
             elif alone or self._is_ours(key.digest):
-                keyed.append((item, key))
-        known = self._journal.finished([key.fingerprint for _, key in keyed])
-        outcomes = self.report.outcomes
+                keyed.append((item, key, key.fingerprint))
+        known = self._journal.finished([page for _, _, page in keyed])
+        outcomes, resumed = self.report.outcomes, self.report.resumed
         skip_cached, zones = self._settings.skip_cached, self._zones
         full = self._room.full if self._room else {}
         bases = self._bases
         ready = self._ready
-        for item, key in keyed:
-            text = key.text
-            if key.fingerprint in known or text in pending:
+        for item, key, page in keyed:
+            if page in known or page in pending:
                 # After a resume the journal's counts hold it already.
-                outcomes["skipped"] += not self.report.resumed or text in pending
+                outcomes["skipped"] += not resumed or page in pending
                 continue
             refresh = refresh_all or item.refresh
             zone = zones.get(key.zone)
             if zone is not None:
                 if skip_cached and not refresh and self._is_cached(zone, key):
                     outcomes["skipped"] += 1
-                    self._journal.note(text, "skipped")
+                    self._journal.note(page, "skipped")
                     if random.random() < self._sample_probability:
                         self._keep_for_sample(item.path, key.route)
                     continue
@@ -376,10 +374,10 @@ class Engine:
                     if segment is not None:
                         segment.unfinished += 1
                     continue
-            pending.add(text)
+            pending.add(page)
             if segment is not None:
                 segment.unfinished += 1
-            ready.append(_Task(self._page, _url(bases[refresh], item.path), item, text, key.route, key.zone, segment))
+            ready.append(_Task(self._page, _url(bases[refresh], item.path), item, page, key.route, key.zone, segment))
 
     def _is_cached(self, zone: Zone, key) -> bool:
         try:
@@ -398,10 +396,10 @@ class Engine:
             if text in known or text in self._pending:
                 self.report.outcomes["skipped"] += not self.report.resumed or text in self._pending
                 continue
-            self._pending.add(text)
+            self._pending.add(page)
             if segment is not None:
                 segment.unfinished += 1
-            self._ready.append(_Task(self._reader_page, _url(url, item.path), item, text, url, "", segment, headers))
+            self._ready.append(_Task(self._reader_page, _url(url, item.path), item, page, url, "", segment, headers))
 
     def fetch(self, address: str) -> bytes:
         """Return the body of a list, for the sources: a path from the refresh port, a URL from where it says."""
@@ -626,7 +624,7 @@ class Engine:
         report.by_status[200] += 1
         report.size_bytes += answer.size_bytes
         self._failed_in_a_row = 0
-        self._journal.note(task.text, outcome)
+        self._journal.note(task.page, outcome)
         self._release(task)
         if not task.zone:
             return
@@ -638,7 +636,7 @@ class Engine:
             self._keep_for_sample(task.item.path, task.route)
 
     def _release(self, task: _Task) -> None:
-        self._pending.discard(task.text)
+        self._pending.discard(task.page)
         if task.segment is not None:
             task.segment.unfinished -= 1
 
@@ -647,20 +645,20 @@ class Engine:
         self.report.by_status[answer.status] += 1
         if outcome == "unsupported" and len(self.report.unsupported_examples) < MAX_EXAMPLES:
             self.report.unsupported_examples.append(task.item.path)
-        self._journal.note(task.text, outcome)
+        self._journal.note(task.page, outcome)
         self._failed_in_a_row = 0
         self._release(task)
 
-    def _fail(self, item: Item, text: str, cause: str) -> None:
+    def _fail(self, item: Item, page: int, cause: str) -> None:
         self.report.outcomes["failed"] += 1
         self.report.failed(item.path, cause)
-        self._journal.note(text, "failed", item, cause)
+        self._journal.note(page, FAILED, item, cause)
 
     def _again_or_fail(self, task: _Task, answer: Answer, cause: str, temporary: bool) -> None:
         if temporary and task.attempt < self._settings.attempts:
             self._again(task, answer)
             return
-        self._fail(task.item, task.text, cause)
+        self._fail(task.item, task.page, cause)
         self.report.by_status[answer.status] += 1
         self._release(task)
         self._failed_in_a_row = self._failed_in_a_row + 1 if temporary else 0
@@ -736,7 +734,7 @@ class Engine:
             return
         self._state = "sampling"
         now = time.time()
-        tasks = (_Task(self._sampled, _url(self._bases[0], path), Item(path, "sample"), text=path)
+        tasks = (_Task(self._sampled, _url(self._bases[0], path), Item(path, "sample"))
                  for kept_at, route, path in self._sample.read()
                  if 0 <= now - kept_at < self._valid.get(route, 0) - 1)
         self._just_kept = None
@@ -756,9 +754,9 @@ class Engine:
             self._again(task, answer)
             return
         if answer.status == 200:
-            self.report.sampled(task.text, answer.cache or "no X-Cache-Status")
+            self.report.sampled(task.item.path, answer.cache or "no X-Cache-Status")
         else:
-            self.report.sampled(task.text, answer.error or f"HTTP {answer.status}")
+            self.report.sampled(task.item.path, answer.error or f"HTTP {answer.status}")
 
     def _leave_full_zones(self) -> None:
         """Take what waits for a full zone out of the queue; it stays unfinished, for a run with a larger zone."""
@@ -768,7 +766,7 @@ class Engine:
         kept: collections.deque[_Task] = collections.deque()
         for task in self._ready:
             if task.zone in full and not (self._refresh or task.item.refresh):
-                self._pending.discard(task.text)
+                self._pending.discard(task.page)
                 self.report.outcomes["left"] += 1
             else:
                 kept.append(task)

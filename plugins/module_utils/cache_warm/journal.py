@@ -98,11 +98,15 @@ class Journal:
         by_fingerprint = {fingerprint(text): text for text in texts}
         return {by_fingerprint[number] for number in self.finished(by_fingerprint)}
 
-    def note(self, text: str, outcome: str, item: Item | None = None, cause: str = "") -> None:
-        """Note how a page ended; written about once a second. FAILED needs its item and cause, and is never final."""
+    def note(self, page: str | int, outcome: str, item: Item | None = None, cause: str = "") -> None:
+        """Note how a page, by its text or fingerprint, ended; written about once a second.
+
+        FAILED needs its item and cause, and is never final.
+        """
         if outcome == FAILED and item is None:
             raise ValueError("a failure is noted with its item")
-        self._notes[fingerprint(text)] = _Note(outcome, item, cause)
+        number = page if isinstance(page, int) else fingerprint(page)
+        self._notes[number] = _Note(outcome, item, cause)
         if time.monotonic() - self._committed_at >= COMMIT_INTERVAL_SECONDS:
             self.commit()
 
