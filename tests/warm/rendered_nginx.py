@@ -127,8 +127,9 @@ class RenderedNginx:
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
                         "-subj", "/CN=localhost", "-keyout", tls / "key.pem", "-out", tls / "certificate.pem"],
                        check=True, capture_output=True)
-        variables = yaml.safe_load((ROLE / "defaults/main.yml").read_text(encoding="utf-8")) | {
-            "cache_policy": self.policy, "cache_server_name": "localhost", "cache_server_address": "127.0.0.1",
+        role = [yaml.safe_load((ROLE / part / "main.yml").read_text(encoding="utf-8")) for part in ("defaults", "vars")]
+        variables = role[0] | role[1] | {
+            "site_state_directory": str(self.directory), "cache_drained_hosts": [], "cache_policy": self.policy, "cache_server_name": "localhost", "cache_server_address": "127.0.0.1",
             "cache_url": "https://localhost", "cache_https_port": self._https_port, "cache_http_port": self._http_port,
             "cache_tls": {"mode": "selfsigned"}, "cache_image_servers": ["localhost"], "cache_volume_gib": 0,
             "host_address": "127.0.0.1", "_cache_snippets": str(snippets), "_cache_certificate": str(tls / "certificate.pem"),

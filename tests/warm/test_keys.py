@@ -86,6 +86,8 @@ def orthanc(tmp_path_factory):
 
 def agrees(visitor: Visitor, path: str) -> None:
     """Fail where nginx and keys.py think differently of a path."""
+    # nginx passes over spaces at its end, which no client sends.
+    path = path.rstrip(" ")
     key = visitor.routes.key(path)
     before = visitor.cached(key) if key else False
     status, cache = visitor.ask(path)
@@ -105,9 +107,7 @@ PIECES = ["/", "//", "/a/", "/a/1", "a", "b", "1", "x", "y", ".", "..", "/..", "
 
 
 @settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(strategies.lists(strategies.sampled_from(PIECES), max_size=9).map(
-    # nginx passes over spaces at the end of a path, which no client sends.
-    lambda pieces: ("/" + "".join(pieces)).rstrip(" ")))
+@given(strategies.lists(strategies.sampled_from(PIECES), max_size=9).map(lambda pieces: "/" + "".join(pieces)))
 @example("/")
 @example("/a/../a//./b?b=1&a=1&_=7")
 @example("/a/7?b=y&a=1")

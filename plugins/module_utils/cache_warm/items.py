@@ -1,11 +1,10 @@
 """What is warmed: one page of the site."""
 from __future__ import annotations
 
-import dataclasses
+from typing import NamedTuple
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One URL to warm: its path with query as it is sent to nginx, and the name of the source it is from.
 
     `optional`: its absence (404, 415) is ordinary. `refresh`: fetched anew even where it is cached. `route`: the name of

@@ -10,8 +10,8 @@ import hashlib
 import re
 from typing import NamedTuple
 
-# Paths that $uri equals: nothing to decode, and no empty, . or .. part that would be taken out.
-_PLAIN_PATH = re.compile(r"/|(?:/[^\x00-\x20\x7f-\U0010ffff#%./][^\x00-\x20\x7f-\U0010ffff#%/]*)+/?").fullmatch
+# A path with query in which nothing is encoded and nothing ends or breaks the request line.
+_PLAIN = re.compile(r"/[!\"$&-~]*").fullmatch
 # What ends a request line or makes nginx answer 400.
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f]").search
 _QUOTED = re.compile(r"[0-9A-Fa-f]{2}").match
@@ -105,13 +105,15 @@ class Routes:
 
         Send the path as it is (libcurl: PATH_AS_IS).
         """
-        uri, _, arguments = path.partition("?")
-        plain = _PLAIN_PATH(uri)
-        if not plain or "#" in arguments or not arguments.isascii() or _FORBIDDEN(arguments):
+        plain = _PLAIN(path) and "/." not in path and "//" not in path
+        if plain:
+            uri, _, arguments = path.partition("?")
+        else:
             if not path.startswith("/") or _FORBIDDEN(path):
                 return None
             # Clients keep what follows # to themselves; nginx takes it off.
-            uri, _, arguments = path.partition("#")[0].encode("utf-8", "surrogateescape").decode("latin-1").partition("?")
+            sent, _, _ = path.partition("#")
+            uri, _, arguments = sent.encode("utf-8", "surrogateescape").decode("latin-1").partition("?")
             uri = _tidied(uri)
             if uri is None:
                 return None
@@ -136,5 +138,5 @@ class Routes:
             if kept:
                 uri = f"{uri}?{kept[1:]}"
         data = uri.encode("latin-1")
-        text = uri if plain and uri.isascii() else data.decode("utf-8", "surrogateescape")
+        text = uri if plain else data.decode("utf-8", "surrogateescape")
         return Key(route.name, route.zone, text, hashlib.md5(data, usedforsecurity=False).hexdigest())
