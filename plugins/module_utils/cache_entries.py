@@ -2,8 +2,8 @@
 
 nginx 1.22 keeps an entry in a file below its zone's directory, in two levels of subdirectories (levels=1:2), named by the
 MD5 of its key: ``ngx_http_file_cache_header_t``, ``\\nKEY: <key>\\n``, the headers of the image server, the body
-(src/http/ngx_http_file_cache.c, src/http/ngx_http_cache.h). An entry whose file is gone is fetched again when somebody
-asks for it; the zone's count of bytes falls when the entry would have expired.
+(cache_warm/zones.py). An entry whose file is gone is fetched again when somebody asks for it; the zone's count of bytes
+falls when the entry would have expired.
 """
 from __future__ import annotations
 
@@ -15,19 +15,14 @@ import itertools
 import json
 import os
 import re
-import struct
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from .cache_warm.keys import Routes
+from .cache_warm.zones import HEADER, HEADER_BYTES, KEY_MARK, VERSION
 
-# version, header_start, body_start; the header is followed by the key.
-_HEADER = struct.Struct("=Q46xHH")
-_HEADER_BYTES = 336
-_VERSION = 5
-_KEY_MARK = b"\nKEY: "
 # The longest path that nginx takes (large_client_header_buffers) is 8 KiB; most keys are shorter than this.
 _READ_BYTES = 1024
 _NAME = re.compile("[0-9a-f]{32}").fullmatch
@@ -80,13 +75,13 @@ def read_entry(zone: str, file: str, directory: int) -> Entry | None:
         return None
     try:
         data = os.read(descriptor, _READ_BYTES)
-        if len(data) < _HEADER_BYTES + len(_KEY_MARK):
+        if len(data) < HEADER_BYTES + len(KEY_MARK):
             return None
-        version, key_end, body_start = _HEADER.unpack_from(data)
+        version, _, key_end, body_start, _ = HEADER.unpack_from(data)
         if key_end > len(data):
             data += os.read(descriptor, key_end - len(data))
-        key = data[_HEADER_BYTES + len(_KEY_MARK):key_end - 1]
-        if (version != _VERSION or not data.startswith(_KEY_MARK, _HEADER_BYTES) or data[key_end - 1:key_end] != b"\n"
+        key = data[HEADER_BYTES + len(KEY_MARK):key_end - 1]
+        if (version != VERSION or not data.startswith(KEY_MARK, HEADER_BYTES) or data[key_end - 1:key_end] != b"\n"
                 or hashlib.md5(key, usedforsecurity=False).hexdigest() != name):
             return None
         size_bytes = os.fstat(descriptor).st_size

@@ -18,6 +18,8 @@ from .keys import Key
 HEADER = struct.Struct("=Qq38xHH129xB")
 VERSION = 5
 HEADER_BYTES = 336
+# Between header and key; a line feed ends the key.
+KEY_MARK = b"\nKEY: "
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)\r", re.IGNORECASE).search
 # Enough for the header, the key of most pages and the image server's own headers: one read.
 _READ_BYTES = 1024
@@ -55,7 +57,7 @@ def cached(zone: Zone, key: Key) -> bool:
             return False
         if body_start > len(data):
             data += os.read(descriptor, body_start - len(data))
-        key_line = b"\nKEY: %b\n" % key.text.encode("utf-8", "surrogateescape")
+        key_line = b"%b%b\n" % (KEY_MARK, key.text.encode("utf-8", "surrogateescape"))
         if header_start != HEADER_BYTES + len(key_line) or not data.startswith(key_line, HEADER_BYTES):
             return False
         length = _CONTENT_LENGTH(data, header_start, body_start)
