@@ -135,8 +135,9 @@ class Service:
         if not state.exited or state.status not in REPORTED:
             raise ServiceError(_ending(state) + self._journal(state))
         try:
-            # The last state and the last report are of this process, or it died before it wrote them.
-            if self._json("status").get("pid") == state.pid:
+            # The last report is of this process, or it died before it wrote one.
+            last = self._json("status")
+            if (last.get("pid"), last.get("exit_status")) == (state.pid, state.status):
                 return self._json("report")
         except ServiceError:
             # Its last words say more than that there is none.

@@ -25,7 +25,7 @@ class Host:
     def __init__(self, *states: dict, status: dict | None = None, start: tuple = (0, "", "")):
         self.states = list(states)
         self.start = start
-        self.status = status or {"pid": 77}
+        self.status = status or {"pid": 77, "exit_status": 0}
         self.commands = []
 
     def __call__(self, words: list[str]) -> tuple[int, str, str]:
@@ -116,7 +116,10 @@ def test_an_order_follows_no_link(tmp_path):
      {"pid": 77}, "cache-warm was killed again and again, 30 times (start-limit-hit): is the memory of the cache host too "
      "small? What is cached stays; its last words: the disk is full; make room"),
     # An earlier run's.
-    ({**ENDED, "ExecMainStatus": 1}, {"pid": 76},
+    ({**ENDED, "ExecMainStatus": 1}, {"pid": 76, "exit_status": 1},
+     "cache-warm ended without a report; its last words: the disk is full; make room"),
+    # It crashed on its way.
+    ({**ENDED, "ExecMainStatus": 1}, {"pid": 77, "exit_status": None},
      "cache-warm ended without a report; its last words: the disk is full; make room"),
 ])
 def test_a_warm_without_a_report_is_a_failure_with_its_last_words(tmp_path, state, status, message):

@@ -18,7 +18,6 @@ PLAYBOOK = [str(Path(sys.executable).parent / 'ansible-playbook'), '-i', 'molecu
 SUMMARY = re.compile(r'warm: (\d+) of (\d+) pages done, .*?(\d+) miss, .*?(\d+) failed')
 CONFIGURATION = '/etc/imaging-repository/cache-warm.json'
 ZONES = '/var/cache/nginx/thumbnails /var/cache/nginx/metadata'
-HOST = 'molecule-proxy'
 
 # Asks for each path given on standard input and prints [status, cache status] of all.
 CLIENT = r'''
@@ -122,7 +121,7 @@ def test_status_report_and_metrics(host):
     status = json.loads(host.check_output('cache-warm status --json'))
     report = json.loads(host.check_output('cache-warm report --json'))
     assert (status['state'], status['exit_status'], status['failed']) == ('done', 0, 0)
-    assert report['done'] == report['total'] > 1000 and report['coverage'] == 1
+    assert report['done'] == report['total'] > 500 and report['coverage'] == 1
     # The idempotence run: all is there already, but what a source fetches anew.
     assert report['miss'] == 0 and report['refreshed'] > 0
     assert report['sample']['asked'] == report['sample']['hit'] > 0
@@ -155,21 +154,22 @@ def test_metadata_that_may_have_grown_is_fetched_anew(host):
 
 def test_killed_in_the_middle_it_goes_on_by_itself(host):
     empty_cache(host)
-    running = subprocess.Popen([*PLAYBOOK, '-e', 'cache_warm_concurrency=1'], cwd=PROJECT, stdout=subprocess.PIPE,
+    running = subprocess.Popen(PLAYBOOK, cwd=PROJECT, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, text=True)
     wait_for_entries(host, 60)
     process = host.check_output('systemctl show --property=MainPID --value cache-warm')
     # A second one is refused while the first runs.
     second = host.run('cache-warm run')
     assert second.rc == 3 and process in second.stderr, second
+    cached = len(entries(host))
     host.check_output('systemctl kill --signal=KILL cache-warm')
     output = running.communicate(timeout=120)[0]
     done, total, _, failed = summary(output)
     assert (running.returncode, done, failed) == (0, total, 0), output
     report = json.loads(host.check_output('cache-warm report --json'))
     assert report['resumed']
-    # Only what the killed run had not reached was asked for.
-    assert report['requests'] - report['sample']['asked'] <= total - 50
+    # Only what the killed run had not reached was asked for, and the lists.
+    assert report['requests'] - report['sample']['asked'] <= total - cached + 40
     assert int(host.check_output('systemctl show --property=NRestarts --value cache-warm')) == 1
     assert not host.file('/var/lib/cache-warm/unfinished').exists
 
@@ -179,9 +179,11 @@ def test_a_reboot_in_the_middle_is_survived(host):
     with settings(host, concurrency=1):
         start(host)
         wait_for_entries(host, 60)
-        subprocess.run(['docker', 'restart', '--time', '30', HOST], check=True, capture_output=True, timeout=90)
-        # wait: the first command after a boot meets systemd, not a half-made /run.
-        host.run('systemctl is-system-running --wait')
+        subprocess.run(['docker', 'restart', '--time', '30', host.backend.host], check=True, capture_output=True, timeout=90)
+        until = time.monotonic() + 60
+        while host.run('test -e /var/lib/cache-warm/unfinished').rc != 1:
+            assert time.monotonic() < until, host.run('systemctl status cache-warm').stdout
+            time.sleep(0.2)
         report = wait(host)
     assert (report['exit_status'], report['done'], report['resumed']) == (0, report['total'], True)
 
@@ -211,12 +213,12 @@ def test_shares_are_disjoint_and_complete(host):
 
 def test_too_little_coverage_is_a_failure_with_its_causes(host):
     sources = [{'name': 'studies', 'kind': 'list', 'list': '/studies', 'page_size': 10,
-                'urls': ['/studies/{id}', '/studies/{id}/nothing'], 'optional_urls': []}]
+                'urls': ['/studies/{id}', '/instances/{id}'], 'optional_urls': []}]
     result = play('-e', json.dumps({'cache_warm_sources': sources, 'cache_warm_catalogue': ''}))
     assert result.returncode != 0
     output = ' '.join((result.stdout + result.stderr).split())
     assert 'coverage 50.00 % is below minimum_coverage 99.00 %' in output
-    assert 'x HTTP 404, e.g. /studies/' in output
+    assert 'x HTTP 404, e.g. /instances/' in output
 
 
 def test_every_image_server_draws_for_its_own_caches(host):
