@@ -10,6 +10,7 @@ answer of the right kind, status 200. In the end a sample of them is asked for a
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import hashlib
 import heapq
@@ -222,6 +223,8 @@ class Engine:
         self._state = "counting"
         self._expected_by_zone: collections.Counter[str] = collections.Counter()
         self._sample_probability = 0.0
+        # Whether nginx may have kept less than it said: then the next run should believe the zones' files, not the journal.
+        self.doubtful = False
         self.report = Report()
         self.report.refresh = refresh
 
@@ -243,8 +246,10 @@ class Engine:
                 step()
             except (Stopped, SourceError, TransportError, JournalError) as error:
                 self.stop(str(error))
-        if self._room and self.report.outcomes["left"]:
-            self.stop(". ".join(self._room.full.values()))
+        if self._room and self._room.full:
+            self.doubtful = True
+            if self.report.outcomes["left"]:
+                self.stop(". ".join(self._room.full.values()))
         self.report.seconds = self._clock() - started
         return self.report
 
@@ -283,7 +288,8 @@ class Engine:
         first = next(iterator, None)
         if first is not None and stream.approximate_total is not None:
             return stream.approximate_total // share
-        total = 0
+        total = looked_at = 0
+        zones: collections.Counter[str] = collections.Counter()
         loose = _is_loose(entry)
         # Where every page counts, few of them tell which zones they are for.
         step = 1 if share > 1 or loose else self.key_step
@@ -296,9 +302,12 @@ class Engine:
                 total += not loose
             elif self._is_ours(key.digest):
                 total += 1
-                self._expected_by_zone[key.zone] += step
+                looked_at += 1
+                zones[key.zone] += 1
             if self.report.stopped:
                 break
+        for zone, pages in zones.items():
+            self._expected_by_zone[zone] += pages * total // looked_at
         return total
 
     def _is_ours(self, digest: str) -> bool:
@@ -371,8 +380,6 @@ class Engine:
                     continue
                 if key.zone in full and not refresh:
                     outcomes["left"] += 1
-                    if segment is not None:
-                        segment.unfinished += 1
                     continue
             pending.add(page)
             if segment is not None:
@@ -390,11 +397,11 @@ class Engine:
 
     def _feed_readers(self, segment: _Segment | None, batch: list[Item]) -> None:
         """Every item is asked of every reader, the readers in turn."""
-        texts = [(item, url, headers, url + item.path) for item in batch for url, headers in self._readers]
-        known = self._journal.known(text for _, _, _, text in texts)
-        for item, url, headers, text in texts:
-            if text in known or text in self._pending:
-                self.report.outcomes["skipped"] += not self.report.resumed or text in self._pending
+        asked = [(item, url, headers, fingerprint(url + item.path)) for item in batch for url, headers in self._readers]
+        known = self._journal.finished(page for _, _, _, page in asked)
+        for item, url, headers, page in asked:
+            if page in known or page in self._pending:
+                self.report.outcomes["skipped"] += not self.report.resumed or page in self._pending
                 continue
             self._pending.add(page)
             if segment is not None:
@@ -577,7 +584,9 @@ class Engine:
             for task, answer in self._transport.wait(0.5):
                 self.report.requests += 1
                 if task.handle == self._page and answer.status == 200 and answer.cache in KEPT:
-                    task.handle(task, answer)
+                    # Where the journal is what failed, the zone's files tell the next run.
+                    with contextlib.suppress(JournalError):
+                        task.handle(task, answer)
 
     # --- What the answers mean. ---
 
@@ -629,7 +638,8 @@ class Engine:
         if not task.zone:
             return
         if outcome == "miss" and self._room is not None:
-            self._room.stored(task.zone, answer.size_bytes)
+            if self._room.stored(task.zone, answer.size_bytes):
+                self._next_tick = self._clock()
         if outcome != "hit" and self._just_kept is None and self._valid[task.route] >= 60:
             self._just_kept = task
         if random.random() < self._sample_probability:
@@ -725,6 +735,7 @@ class Engine:
             return
         self._lost_in_a_row = 0 if answer.cache == "HIT" else self._lost_in_a_row + 1
         if self._lost_in_a_row >= self._limits.lost_after:
+            self.doubtful = True
             raise Stopped(f"nginx does not keep what it fetches: {self._lost_in_a_row} pages of zone {task.zone} in a row were "
                           f"answered {answer.cache} a second later, e.g. {task.item.path}; see nginx's error log (is the disk "
                           "full? is the zone too small?) and run the warm again")
@@ -747,7 +758,9 @@ class Engine:
                 batch = list(itertools.islice(tasks, self.batch_size))
                 more = bool(batch)
                 self._ready.extend(batch)
-            self._round()
+            # Without anything to do, a round would wait for it.
+            if self._busy():
+                self._round()
 
     def _sampled(self, task: _Task, answer: Answer) -> None:
         if _is_temporary(answer) and answer.cache not in STALE and task.attempt < self._settings.attempts:
@@ -759,14 +772,14 @@ class Engine:
             self.report.sampled(task.item.path, answer.error or f"HTTP {answer.status}")
 
     def _leave_full_zones(self) -> None:
-        """Take what waits for a full zone out of the queue; it stays unfinished, for a run with a larger zone."""
+        """Take what waits for a full zone out of the queue."""
         full = self._room.full
         if not any(task.zone in full for task in self._ready):
             return
         kept: collections.deque[_Task] = collections.deque()
         for task in self._ready:
             if task.zone in full and not (self._refresh or task.item.refresh):
-                self._pending.discard(task.page)
+                self._release(task)
                 self.report.outcomes["left"] += 1
             else:
                 kept.append(task)
