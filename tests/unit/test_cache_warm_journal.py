@@ -76,6 +76,11 @@ def test_failures_are_kept_with_their_items_and_are_not_final(tmp_path):
         assert journal.failures() == [Failure(item(path), "time-out") for path in ("/a", "/b", "/c")]
         assert journal.outcomes() == {FAILED: 3}
         journal.note("/b", "cached")
+        journal.commit()
+        assert journal.known(["/b", "/c"]) == {"/b"}
+        journal.note("/b", FAILED, item("/b"), "HTTP 500")
+        assert journal.known(["/b"]) == set()
+        journal.note("/b", "cached")
         journal.note("/c", FAILED, item("/c"), "HTTP 500")
         assert journal.failures(1) == [Failure(item("/c"), "HTTP 500")]
         assert journal.outcomes() == {"cached": 1, FAILED: 2}

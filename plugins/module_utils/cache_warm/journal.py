@@ -90,8 +90,11 @@ class Journal:
     def finished(self, fingerprints: Iterable[int]) -> set[int]:
         """Return which of the fingerprints are finished."""
         fingerprints = list(fingerprints)
-        found = {number for number in fingerprints if number in self._notes and self._notes[number].outcome != FAILED}
-        return found | self._guarded(lambda: self._stored(fingerprints))
+        found = self._guarded(lambda: self._stored(fingerprints))
+        # What is noted and not written yet is newer.
+        for number in self._notes.keys() & fingerprints:
+            (found.discard if self._notes[number].outcome == FAILED else found.add)(number)
+        return found
 
     def known(self, texts: Iterable[str]) -> set[str]:
         """Return which of the pages are finished; failed ones are not."""
