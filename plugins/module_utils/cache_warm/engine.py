@@ -617,7 +617,8 @@ class Engine:
 
     def _reader_page(self, task: _Task, answer: Answer) -> None:
         if answer.status == 200:
-            self._kept(task, answer, "miss")
+            # Drawn anew by each warm on purpose: nothing is new in nginx's cache.
+            self._kept(task, answer, "refreshed")
         elif answer.status == UNSUPPORTED:
             # Nobody but the cache's own probe could say whether this reader is well.
             self._finish(task, answer, "unsupported")
