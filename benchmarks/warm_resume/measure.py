@@ -89,7 +89,8 @@ def nginx(directory: Path) -> Iterator[tuple[int, int]]:
         b"directory": bytes(directory), b"port": port, b"cache_port": cache_port, b"picture": PICTURE,
         b"user": b"user root;" if os.geteuid() == 0 else b""})
     # In the foreground it is our own child, and ends with us.
-    process = subprocess.Popen(["/usr/sbin/nginx", "-c", configuration, "-e", directory / "error.log", "-g", "daemon off;"])
+    process = subprocess.Popen(
+        ["/usr/sbin/nginx", "-c", configuration, "-e", directory / "error.log", "-g", "daemon off;"])
     try:
         for attempt in range(100):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", cache_port), 1):
@@ -119,8 +120,8 @@ class Warm:
 
     def start(self) -> subprocess.Popen:
         return subprocess.Popen(
-            [sys.executable, "-m", "cache_warm", "--config", self._configuration, "run"], stderr=subprocess.PIPE, text=True,
-            env=os.environ | {"PYTHONPATH": str(PROJECT / "plugins/module_utils"), "PYTHONDONTWRITEBYTECODE": "1"})
+            [sys.executable, "-B", "-m", "cache_warm", "--config", self._configuration, "run"],
+            env=os.environ | {"PYTHONPATH": str(PROJECT / "plugins/module_utils")}, stderr=subprocess.PIPE, text=True)
 
     def run(self) -> Run:
         """Run to the end."""
@@ -196,8 +197,8 @@ def main(count: int, rounds: int) -> int:
             # nginx writes its log once a second.
             time.sleep(1.5)
             twice = asked_twice(directory / "asked.log")
-            print(f"killed at {killed_at} of {count} URLs, the rest took {rest.seconds:.1f} s, peak {rest.peak_mib:.0f} MiB; "
-                  f"{twice} URLs were asked for twice")
+            print(f"killed at {killed_at} of {count} URLs, the rest took {rest.seconds:.1f} s, "
+                  f"peak {rest.peak_mib:.0f} MiB; {twice} URLs were asked for twice")
 
             zone = [{"name": "thumbnails", "directory": str(directory / "zone"), "max_size_mib": 8192}]
             zones = zone + [{"name": other["name"], "directory": str(directory / "none"), "max_size_mib": 1}

@@ -38,10 +38,11 @@ def test_a_key_is_the_path_its_known_arguments_and_their_md5():
 
 
 @pytest.mark.parametrize("path, expected", [
-    ("/a/b", "/a/b"), ("/", "/"), ("//", "/"), ("/a//b/", "/a/b/"), ("/a/./b/.", "/a/b/"), ("/a/../b", "/b"), ("/a/b/..", "/a/"),
-    ("/a//../b", "/b"), ("/..", None), ("/a/../../b", None), ("/%2e%2e/a", None), ("/a%2F..%2fb", "/b"), ("/a/...", "/a/..."),
-    ("/a/..b", "/a/..b"), ("/a/.b", "/a/.b"), ("/%41%62", "/Ab"), ("/%C3%BC", "/ü"), ("/ü", "/ü"), ("/%FF", "/\udcff"),
-    ("/a%20b+c", "/a b+c"), ("/a%3Fb", "/a?b"), ("/a%23b", "/a#b"), ("/a%2541", "/a%41"), ("/a#b?c", "/a"), ("/a?b#c", "/a"),
+    ("/a/b", "/a/b"), ("/", "/"), ("//", "/"), ("/a//b/", "/a/b/"), ("/a/./b/.", "/a/b/"), ("/a/../b", "/b"),
+    ("/a/b/..", "/a/"), ("/a//../b", "/b"), ("/..", None), ("/a/../../b", None), ("/%2e%2e/a", None),
+    ("/a%2F..%2fb", "/b"), ("/a/...", "/a/..."), ("/a/..b", "/a/..b"), ("/a/.b", "/a/.b"), ("/%41%62", "/Ab"),
+    ("/%C3%BC", "/ü"), ("/ü", "/ü"), ("/%FF", "/\udcff"), ("/a%20b+c", "/a b+c"), ("/a%3Fb", "/a?b"),
+    ("/a%23b", "/a#b"), ("/a%2541", "/a%41"), ("/a#b?c", "/a"), ("/a?b#c", "/a"),
     ("/%00", None), ("/%4", None), ("/%zz", None), ("/a b", None), ("/a\nb", None), ("/a\x7f", None), ("/a?b c", None),
     ("", None), ("a", None), ("http://h/a", None), ("/.%23", "/.#"), ("/a/.%25./b", "/a/.%./b"),
 ])
@@ -50,8 +51,9 @@ def test_paths_are_tidied_as_nginx_does(path: str, expected: str | None):
 
 
 @pytest.mark.parametrize("query, expected", [
-    ("", ""), ("b=1&a=2", "?a=2&b=1"), ("a=2&b=1", "?a=2&b=1"), ("a=", "?a="), ("a", "?a="), ("a&b=1", "?a=&b=1"), ("aa=1", ""),
-    ("x=a=1", ""), ("a=1&a=2", "?a=1"), ("a=9&a=2", "?a=2"), ("a=9", None), ("b=", None), ("b", None), ("a=%31", None),
+    ("", ""), ("b=1&a=2", "?a=2&b=1"), ("a=2&b=1", "?a=2&b=1"), ("a=", "?a="), ("a", "?a="), ("a&b=1", "?a=&b=1"),
+    ("aa=1", ""), ("x=a=1", ""), ("a=1&a=2", "?a=1"), ("a=9&a=2", "?a=2"), ("a=9", None), ("b=", None), ("b", None),
+    ("a=%31", None),
     ("A=1", ""), ("&&a=1&", "?a=1"), ("_=123", ""), ("a=1?", None),
 ])
 def test_arguments_are_those_of_the_policy_in_its_order(query: str, expected: str | None):

@@ -56,7 +56,8 @@ LIST = {"name": "instances", "list": "/instances", "page_size": 3, "urls": ["/in
 def test_list_yields_the_urls_of_each_id_page_by_page():
     server = Server(["a", "b/c", "d", "e"])
     items = list(open_source(LIST | {"refresh": True}, server))
-    assert items[:3] == [Item("/instances/a", "instances", False, True), Item("/instances/a/tags", "instances", False, True),
+    assert items[:3] == [Item("/instances/a", "instances", False, True),
+                         Item("/instances/a/tags", "instances", False, True),
                          Item("/pyramids/a", "instances", True, True)]
     assert items[3].path == "/instances/b%2Fc"
     assert len(items) == 12
@@ -128,8 +129,8 @@ def urls(file: Path, cursor=None):
 
 def test_urls_are_paths_and_urls_without_rubbish(tmp_path):
     file = tmp_path / "urls.txt"
-    file.write_bytes("\ufeff# comment\n/a?width=256\r\n\n  https://Example.org/b?x=1#fragment  \nHTTP://h\nhttp://h?q\n/ä\n"
-                     "no path\nftp://h/x\n/a b\n/%zz\n/a\x01b\nhttps:///x\n".encode()
+    file.write_bytes("\ufeff# comment\n/a?width=256\r\n\n  https://Example.org/b?x=1#fragment  \nHTTP://h\n"
+                     "http://h?q\n/ä\nno path\nftp://h/x\n/a b\n/%zz\n/a\x01b\nhttps:///x\n".encode()
                      + b"/\xff\n" + b"/" + b"x" * 70000 + b"\n/" + b"y" * 9000 + b"\n/last")
     stream = urls(file)
     assert paths(stream) == ["/a?width=256", "/b?x=1", "/", "/?q", "/%C3%A4", "/last"]
@@ -190,7 +191,7 @@ def test_what_becomes_a_path_can_be_sent(text: str):
 
 # --- Sitemaps. ---
 
-URLSET = ('<?xml version="1.0"?><urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9" xmlns:image="i">{}</urlset>')
+URLSET = '<?xml version="1.0"?><urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9" xmlns:image="i">{}</urlset>'
 
 
 def urlset(*locations: str) -> bytes:
@@ -229,7 +230,8 @@ def test_sitemap_index_by_url_goes_on_at_its_last_sitemap():
     stream = open_source(entry, server)
     assert len(list(itertools.islice(iter(stream), 6))) == 6
     server.asked.clear()
-    assert paths(open_source(entry, server, stream.cursor)) == [f"/{number}/{page}" for number in (1, 2) for page in range(4)]
+    rest = paths(open_source(entry, server, stream.cursor))
+    assert rest == [f"/{number}/{page}" for number in (1, 2) for page in range(4)]
     assert "https://h/0.xml" not in server.asked
 
 
@@ -323,7 +325,8 @@ def test_access_log_counts_in_bounded_memory_and_keeps_the_most_visited(tmp_path
 # --- Studies. ---
 
 STUDIES = {"name": "chosen", "kind": "studies", "urls": ["/studies/{id}"],
-           "children": [{"list": "/studies/{id}/series", "urls": ["/series/{id}"], "optional_urls": ["/pyramids/{id}"]}]}
+           "children": [{"list": "/studies/{id}/series", "urls": ["/series/{id}"],
+                         "optional_urls": ["/pyramids/{id}"]}]}
 
 
 def study_server() -> Server:
@@ -355,7 +358,8 @@ def test_studies_go_on_at_the_last_study(tmp_path, of_a_file: bool):
 # --- Entries. ---
 
 def test_order_is_priority_then_place():
-    entries = [{"name": "a"}, {"name": "b", "priority": 5}, {"name": "c", "priority": 100}, {"name": "d", "priority": -1}]
+    entries = [{"name": "a"}, {"name": "b", "priority": 5}, {"name": "c", "priority": 100},
+               {"name": "d", "priority": -1}]
     assert [entry["name"] for entry in in_order(entries)] == ["d", "b", "a", "c"]
 
 
@@ -374,11 +378,14 @@ def test_good_entries_have_no_problems(entry: dict):
     ("text", ["'text' is no entry"]),
     ({"name": "a", "kind": "sitmap"}, ["kind: there is no kind 'sitmap'; write one of list, "]),
     ({"kind": 7}, ["kind: there is no kind 7"]),
-    ({}, ["name: is missing", "list: is missing", "page_size: is missing", "urls: is missing; give urls or optional_urls"]),
+    ({}, ["name: is missing", "list: is missing", "page_size: is missing",
+          "urls: is missing; give urls or optional_urls"]),
     (LIST | {"url": []}, ["url: is unknown; did you mean urls?"]),
     (LIST | {"zzz": 1}, ["zzz: is unknown; known are name, kind, "]),
-    (LIST | {"urls": ["/no/id"]}, ["urls: ['/no/id'] must be a list of paths that begin with / and hold {id}; correct it"]),
-    (LIST | {"page_size": True, "refresh": "yes", "name": ""}, ["page_size: True must be", "refresh: 'yes'", "name: ''"]),
+    (LIST | {"urls": ["/no/id"]},
+     ["urls: ['/no/id'] must be a list of paths that begin with / and hold {id}; correct it"]),
+    (LIST | {"page_size": True, "refresh": "yes", "name": ""},
+     ["page_size: True must be", "refresh: 'yes'", "name: ''"]),
     (STUDIES, ["ids: is missing; give ids or file"]),
     (STUDIES | {"ids": ["a"], "file": "/x"}, ["file: stands beside ids; give one of them"]),
     (STUDIES | {"ids": ["a"], "children": [{"list": "/x"}]},
@@ -388,13 +395,15 @@ def test_good_entries_have_no_problems(entry: dict):
 ])
 def test_problems_of_entries(entry: object, found: list[str]):
     told = problems(entry)
-    assert len(told) == len(found) and all(sorted(told)[i].startswith(sorted(found)[i]) for i in range(len(found))), told
+    assert len(told) == len(found), told
+    assert all(sentence.startswith(begin) for sentence, begin in zip(sorted(told), sorted(found))), told
 
 
 @given(strategies.recursive(
     strategies.none() | strategies.booleans() | strategies.integers() | strategies.text(max_size=8),
     lambda inner: strategies.lists(inner, max_size=3) | strategies.dictionaries(
-        strategies.sampled_from(["name", "kind", "urls", "list", "ids", "children", "file", "files", "x"]), inner, max_size=4),
+        strategies.sampled_from(["name", "kind", "urls", "list", "ids", "children", "file", "files", "x"]), inner,
+        max_size=4),
     max_leaves=8), strategies.sampled_from([*sources.KINDS, None]))
 def test_problems_never_stumble(entry: object, kind: str | None):
     if isinstance(entry, dict) and kind:

@@ -31,8 +31,9 @@ def store(zone: Zone, key: Key, body: bytes = b"x" * 5000, length: int | None = 
     headers = ANSWER % (b"" if length is None else b"Content-Length: %d\r\n" % length)
     start = HEADER_BYTES + len(key_line)
     now = int(time.time())
-    header = struct.pack("=QqqqqqIHHHB128sB", changed.get("version", 5), changed.get("valid", now + 60), 0, 0, now, now, 0, 0,
-                         start + changed.get("shift", 0), start + len(headers), 0, b"", changed.get("vary", 0))
+    header = struct.pack(
+        "=QqqqqqIHHHB128sB", changed.get("version", 5), changed.get("valid", now + 60), 0, 0, now, now, 0, 0,
+        start + changed.get("shift", 0), start + len(headers), 0, b"", changed.get("vary", 0))
     file = file_of(zone, key)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(header.ljust(HEADER_BYTES, b"\0") + key_line + headers + body)

@@ -124,16 +124,19 @@ class RenderedNginx:
         snippets, tls = self.directory / "snippets", self.directory / "tls"
         (snippets / "image-server-login.conf").write_text("proxy_set_header Authorization 'Basic eDp5';\n")
         (snippets / "test-image.conf").write_text("set $test_path '';\n")
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                        "-subj", "/CN=localhost", "-keyout", tls / "key.pem", "-out", tls / "certificate.pem"],
-                       check=True, capture_output=True)
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+             "-subj", "/CN=localhost", "-keyout", tls / "key.pem", "-out", tls / "certificate.pem"],
+            check=True, capture_output=True)
         role = [yaml.safe_load((ROLE / part / "main.yml").read_text(encoding="utf-8")) for part in ("defaults", "vars")]
         variables = role[0] | role[1] | {
-            "site_state_directory": str(self.directory), "cache_drained_hosts": [], "cache_policy": self.policy, "cache_server_name": "localhost", "cache_server_address": "127.0.0.1",
+            "site_state_directory": str(self.directory), "cache_drained_hosts": [], "cache_policy": self.policy,
+            "cache_server_name": "localhost", "cache_server_address": "127.0.0.1",
             "cache_url": "https://localhost", "cache_https_port": self._https_port, "cache_http_port": self._http_port,
             "cache_tls": {"mode": "selfsigned"}, "cache_image_servers": ["localhost"], "cache_volume_gib": 0,
-            "host_address": "127.0.0.1", "_cache_snippets": str(snippets), "_cache_certificate": str(tls / "certificate.pem"),
-            "_cache_private_key": str(tls / "key.pem"), "ansible_python_interpreter": sys.executable}
+            "host_address": "127.0.0.1", "_cache_snippets": str(snippets),
+            "_cache_certificate": str(tls / "certificate.pem"), "_cache_private_key": str(tls / "key.pem"),
+            "ansible_python_interpreter": sys.executable}
         (self.directory / "variables.json").write_text(json.dumps(variables))
         (self.directory / "hosts.yml").write_text("all: {hosts: {localhost: {ansible_connection: local}}}\n")
         rendered = self.directory / "rendered.conf"
@@ -141,7 +144,8 @@ class RenderedNginx:
             [Path(sys.executable).with_name("ansible"), "localhost", "--inventory", self.directory / "hosts.yml",
              "--extra-vars", f"@{self.directory}/variables.json", "--module-name", "ansible.builtin.template",
              "--args", json.dumps({"src": str(ROLE / "templates/nginx.conf.j2"), "dest": str(rendered)})],
-            cwd=PROJECT, env=os.environ | {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg")}, capture_output=True, text=True)
+            cwd=PROJECT, env=os.environ | {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg")}, capture_output=True,
+            text=True)
         if done.returncode:
             raise AssertionError(done.stdout + done.stderr)
         text = rendered.read_text(encoding="utf-8")

@@ -7,8 +7,8 @@ from typing import NamedTuple
 class Item(NamedTuple):
     """One URL to warm: its path with query as it is sent to nginx, and the name of the source it is from.
 
-    `optional`: its absence (404, 415) is ordinary. `refresh`: fetched anew even where it is cached. `route`: the name of
-    the policy's route that serves it, once known (see keys.Routes).
+    `optional`: its absence (404, 415) is ordinary. `refresh`: fetched anew even where it is cached. `route`: the name
+    of the policy's route that serves it, once known (see keys.Routes).
     """
 
     path: str

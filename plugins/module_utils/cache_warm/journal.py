@@ -2,8 +2,8 @@
 
 SQLite, because it is tried by everybody what an append-only file of our own would have to prove: a transaction that is
 written is whole after a kill or a power cut at any moment (write-ahead log, synchronous), damage is noticed, and ten
-million pages are looked up from disk, not from memory. A page is a 64-bit fingerprint: 17 bytes on disk; that two of ten
-million pages share one has a probability of 3 in a million. Nothing here reads the clock of the day.
+million pages are looked up from disk, not from memory. A page is a 64-bit fingerprint: 17 bytes on disk; that two of
+ten million pages share one has a probability of 3 in a million. Nothing here reads the clock of the day.
 """
 from __future__ import annotations
 
@@ -253,7 +253,7 @@ class Journal:
                    note.item.route) for number, note in self._notes.items() if note.outcome == FAILED]
         self._database.executemany("REPLACE INTO page VALUES (?, ?)", finished)
         if self._failures:
-            self._database.executemany("DELETE FROM failure WHERE fingerprint = ?", ((number,) for number, _ in finished))
+            self._database.executemany("DELETE FROM failure WHERE fingerprint = ?", ((row[0],) for row in finished))
         self._database.executemany("DELETE FROM page WHERE fingerprint = ?", ((row[0],) for row in failed))
         self._database.executemany("REPLACE INTO failure VALUES (?, ?, ?, ?, ?, ?, ?)", failed)
         self._database.executemany("REPLACE INTO cursor VALUES (?, ?)", self._cursors.items())
@@ -272,8 +272,8 @@ class Journal:
             self._disconnect()
             try:
                 aside = self._move_aside()
-                self.problems.append(f"{self._path}: damaged ({error}); moved aside to {aside} and begun anew: what is in "
-                                     "the cache already is not fetched again")
+                self.problems.append(f"{self._path}: damaged ({error}); moved aside to {aside} and begun anew: what is "
+                                     "in the cache already is not fetched again")
                 self._open()
                 return None if work == self._open else work()
             except (sqlite3.Error, OSError) as second:

@@ -53,8 +53,8 @@ def _pattern(text: str):
 def _tidied(path: str) -> str | None:
     """Return $uri for the path of a request line; None where nginx answers 400.
 
-    Decodes %XX, then takes out empty and . parts and the part before each ..; a decoded / or . counts like a written one,
-    a decoded ?, # or % does not.
+    Decodes %XX, then takes out empty and . parts and the part before each ..; a decoded / or . counts like a written
+    one, a decoded ?, # or % does not.
     """
     parts = [""]
     part: list[str] = []

@@ -62,7 +62,7 @@ class _Rubbish(ValueError):
 
 
 def page_path(text: str) -> str:
-    """Return the path with query that is asked for of a path or URL, as browsers send it; raise ValueError with a reason.
+    """Return the path with query that browsers ask for at a path or URL; raise ValueError with a reason.
 
     The host of a URL does not matter, its fragment is not sent, and letters of other languages are encoded.
     """
@@ -89,8 +89,9 @@ class Stream:
     """The items of one source, lazily, once.
 
     `cursor`: JSON-able; a stream opened with it begins at the page (line, sitemap, study) of the item that was yielded
-    last, so that items of that page come again: the journal knows those that are finished. Save a cursor only when every
-    item that was yielded before it was taken is finished or noted as failed. None: there is nothing to go on from.
+    last, so that items of that page come again: the journal knows those that are finished. Save a cursor only when
+    every item that was yielded before it was taken is finished or noted as failed. None: there is nothing to go on
+    from.
     `problems`: sentences about what was skipped, at most MAX_PROBLEMS and one that counts the others.
     `approximate_total`: how many items there are, None where nobody knows before the end.
     """
@@ -336,7 +337,7 @@ class _Studies(_Lines):
 
 
 class _Sitemap(Stream):
-    """The pages of a sitemap, or of all that an index names (sitemaps.org, protocol 0.9); .gz is known by its content."""
+    """The pages of a sitemap, or of all that an index names (sitemaps.org, protocol 0.9), packed by gzip or not."""
 
     def __init__(self, entry: dict, fetch: Callable[[str], bytes], cursor: dict | None):
         super().__init__(entry, fetch, cursor)
@@ -463,7 +464,7 @@ class _AccessLog(Stream):
 
 
 def _visit(line: bytes | None) -> tuple[str, str] | None:
-    """Return (day, path) of a line of an access log; None for what is no visit of a page; raise ValueError for rubbish."""
+    """Return (day, path) of a line of an access log, None if it is no visit of a page; raise ValueError for rubbish."""
     if line is None:
         raise _Rubbish("too long")
     if line.startswith(b"{"):
@@ -511,7 +512,8 @@ _TEXTS = _Rule(_list_of(_TEXT.holds), "must be a list of texts")
 _PATHS = _Rule(_list_of(_PATH.holds), "must be a list of paths that begin with /")
 _URLS = _Rule(lambda value: isinstance(value, list) and all(_PATH.holds(url) and "{id}" in url for url in value),
               "must be a list of paths that begin with / and hold {id}")
-_CHILD_LIST = _Rule(lambda value: _PATH.holds(value) and "{id}" in value, "must be a path that begins with / and holds {id}")
+_CHILD_LIST = _Rule(lambda value: _PATH.holds(value) and "{id}" in value,
+                    "must be a path that begins with / and holds {id}")
 _CHILDREN = _Rule(_list_of(lambda value: isinstance(value, dict)), "must be a list of entries with list and urls")
 _COMMON = {"name": _TEXT, "kind": _TEXT, "priority": _WHOLE, "refresh": _TRUTH, "readers": _TRUTH}
 _OF_AN_ID = {"urls": _URLS, "optional_urls": _URLS, "field": _TEXT}
@@ -580,7 +582,7 @@ _EXCLUSIVE = {("path", "url"), ("ids", "file")}
 
 
 def in_order(entries: Iterable[dict]) -> list[dict]:
-    """Return the entries as they are warmed: by `priority` (low first, default 100), as configured where it is equal."""
+    """Return the entries as they are warmed: by `priority` (low first, default 100), else as they are configured."""
     return sorted(entries, key=lambda entry: entry.get("priority", DEFAULT_PRIORITY))
 
 

@@ -39,8 +39,8 @@ class Zone(NamedTuple):
 def cached(zone: Zone, key: Key) -> bool:
     """Return whether nginx has a fresh answer of this key, by its file: False where in doubt (then ask nginx).
 
-    Beyond what nginx checks itself, the body must be as long as its header says: a crash of the host may cut it off, and
-    nginx would serve that. Raises OSError where the file is there and may not be read.
+    Beyond what nginx checks itself, the body must be as long as its header says: a crash of the host may cut it off,
+    and nginx would serve that. Raises OSError where the file is there and may not be read.
     """
     digest = key.digest
     try:
@@ -71,7 +71,7 @@ def cached(zone: Zone, key: Key) -> bool:
 def usage_bytes(zone: Zone, leaves: int | None = None) -> int:
     """Return how large nginx counts the zone: what its files take on disk, in blocks of the file system.
 
-    `leaves`: look into so many of the 4,096 directories, chosen at random, and extrapolate: MD5 spreads the files evenly.
+    `leaves`: look into so many of the 4,096 directories, chosen at random, and extrapolate: MD5 spreads files evenly.
     """
     try:
         block = _block_bytes(zone.directory)
