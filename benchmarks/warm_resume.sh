@@ -16,5 +16,5 @@
 #   again, to see that nginx keeps what it says.
 . "$(dirname "$0")/../bin/environment"
 make_environment requirements-test.txt
-install_packages nginx-light
+install_packages nginx
 exec .venv/bin/python benchmarks/warm_resume/measure.py "${1:-1000000}" "${2:-3}"

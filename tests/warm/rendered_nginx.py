@@ -86,7 +86,7 @@ class RenderedNginx:
         for parent in [self.directory, *self.directory.parents]:
             if parent.stat().st_uid == os.getuid() and parent.stat().st_mode & 0o7777 == 0o700:
                 parent.chmod(0o711)
-        subprocess.run(["nginx", "-q", "-t", *self._arguments], check=True, capture_output=True, text=True)
+        subprocess.run(["/usr/sbin/nginx", "-q", "-t", *self._arguments], check=True, capture_output=True, text=True)
         self.start()
         return self
 
@@ -99,7 +99,7 @@ class RenderedNginx:
 
     def start(self) -> None:
         """Start the daemon and wait until it answers."""
-        subprocess.run(["nginx", *self._arguments], check=True)
+        subprocess.run(["/usr/sbin/nginx", *self._arguments], check=True)
         for _ in range(200):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
                 return
@@ -109,7 +109,7 @@ class RenderedNginx:
     def stop(self) -> None:
         """Stop it and wait until it is gone."""
         pid_file = self.directory / "nginx.pid"
-        subprocess.run(["nginx", *self._arguments, "-s", "stop"], check=False)
+        subprocess.run(["/usr/sbin/nginx", *self._arguments, "-s", "stop"], check=False)
         for _ in range(200):
             if not pid_file.exists():
                 return
@@ -117,7 +117,7 @@ class RenderedNginx:
 
     def reload(self) -> None:
         """Read the configuration again."""
-        subprocess.run(["nginx", *self._arguments, "-s", "reload"], check=True)
+        subprocess.run(["/usr/sbin/nginx", *self._arguments, "-s", "reload"], check=True)
 
     def _render(self) -> None:
         """Render the role's own template, and move it from the host's places and ports to the test's."""
