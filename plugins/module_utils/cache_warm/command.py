@@ -164,7 +164,7 @@ def _warm(settings: Configuration, refresh: bool, shown: status.Status) -> tuple
                 signal.signal(number, end)
             work.run()
             sample.close()
-            if not outcome.stopped:
+            if work.doubtful or not outcome.stopped:
                 journal.complete()
     except (JournalError, OSError) as error:
         outcome.stopped = outcome.stopped or str(error)

@@ -236,15 +236,16 @@ class Room:
     def _bound(self, zone: Zone) -> float:
         return zone.max_size_bytes * (1 - self.margin)
 
-    def stored(self, name: str, size_bytes: int) -> None:
-        """Note an answer of `size_bytes` that nginx says it has added to a zone."""
+    def stored(self, name: str, size_bytes: int) -> bool:
+        """Note an answer of `size_bytes` that nginx says it has added to a zone; True: look() at it soon."""
         entry = self._stored.get(name)
         if entry is None:
-            return
+            return False
         on_disk = -(-(size_bytes + self.header_bytes) // self.block_bytes) * self.block_bytes
         entry[0] += 1
         entry[1] += on_disk
         self._used[name] += on_disk
+        return self._used[name] >= self._measure_at[name] and name not in self.full
 
     def look(self, expected: dict[str, int], total: int = 0) -> None:
         """Find full zones; about once a second. `expected`: how many pages each zone shall hold, where that is known.
