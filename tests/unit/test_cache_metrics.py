@@ -166,7 +166,7 @@ def fill(zone: dict, entries: int) -> None:
     for number in range(entries):
         directory = Path(zone['directory'], f'{number % 16:x}', f'{number // 16 % 256:02x}')
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / f'{number:030x}').write_bytes(b'x' * 4096)
+        (directory / f'{number:032x}').write_bytes(b'x' * 4096)
 
 
 def test_zones_are_measured(site) -> None:
