@@ -108,6 +108,17 @@ def test_what_is_noted_is_written_within_a_second(tmp_path, monkeypatch):
     assert stored(tmp_path) == 3
 
 
+def test_what_must_be_written_before_is_written_before(tmp_path):
+    with Journal(tmp_path, "job") as journal:
+        before = []
+        journal.before_commit = lambda: before.append(stored(tmp_path))
+        journal.commit()
+        for page in "abc":
+            journal.note(page, "cached")
+            journal.commit()
+        assert before == [0, 1, 2]
+
+
 def stored(directory: Path) -> int:
     """Return how many pages would be there after a kill: what a copy of the files holds."""
     with tempfile.TemporaryDirectory() as copy:

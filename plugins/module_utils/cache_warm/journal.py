@@ -65,6 +65,7 @@ class Journal:
     `job` identifies what is warmed (hash of sources, routes, refresh). A journal of another job, or of one that is
     complete, is begun anew. `texts` are what name a page: the text of its key.
     `resumed`: whether an unfinished job goes on. `problems`: sentences for the report, e.g. about a damaged journal.
+    `before_commit`: called before each commit, for what must be on disk before the journal says that it is.
     """
 
     def __init__(self, directory: str, job: str):
@@ -76,6 +77,7 @@ class Journal:
         self._cursors: dict[str, str] = {}
         self._numbers: dict[str, int] = {}
         self._failures = 0
+        self.before_commit: Callable[[], None] = lambda: None
         self._committed_at = time.monotonic()
         self._database: sqlite3.Connection | None = None
         self._guarded(self._open)
@@ -146,6 +148,7 @@ class Journal:
     def commit(self) -> None:
         """Write what was noted; raise JournalError where the disk is full (nothing is lost: commit again)."""
         if self._notes or self._cursors:
+            self.before_commit()
             self._guarded(lambda: self._transaction(self._write))
             self._notes.clear()
             self._cursors.clear()
