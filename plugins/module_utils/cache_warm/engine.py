@@ -168,13 +168,13 @@ class Engine:
     waiting_per_slot = 16
     batch_size = 500
     key_step = 31
-    commit_seconds = 1.0
 
     def __init__(self, settings: Configuration, transport, journal: Journal, *, refresh: bool = False, sample=None,
                  status: Status | None = None, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic):
         self._settings = settings
         self._transport = transport
         self._journal = journal
+        journal.before_commit = self._write_sample
         self._refresh = refresh
         self._sample = sample
         self._status = status or Status("")
@@ -219,7 +219,6 @@ class Engine:
         self._paused_until = float("-inf")
         self._pause_text = ""
         self._next_tick = float("-inf")
-        self._next_commit = clock() + self.commit_seconds
         self._state = "counting"
         self._expected_by_zone: collections.Counter[str] = collections.Counter()
         self._sample_probability = 0.0
@@ -553,8 +552,7 @@ class Engine:
             if self._room.full:
                 self._leave_full_zones()
         self._check_kept()
-        if now >= self._next_commit:
-            self._save()
+        self._save()
         self._tell()
 
     def _tell(self) -> None:
@@ -567,15 +565,16 @@ class Engine:
         while self._segments and not self._segments[0].unfinished:
             segment = self._segments.popleft()
             self._journal.set_cursor(segment.source, segment.cursor)
+        self._journal.commit()
+
+    def _write_sample(self) -> None:
+        """Write the sample before the journal, which must not know pages that the sample has lost."""
         if self._sample is not None:
             try:
-                # Before the journal, which must not know pages that the sample has lost.
                 self._sample.flush()
             except OSError as error:
                 raise Stopped(f"{self._settings.sample_path}: {error.strerror}; make room and start again: nothing that was "
                               "written is lost") from None
-        self._journal.commit()
-        self._next_commit = self._clock() + self.commit_seconds
 
     def _drain(self) -> None:
         """Take what is in flight, begin nothing."""
