@@ -12,6 +12,7 @@ from . import sources as source_kinds
 from .transport import MAX_IN_FLIGHT
 
 DEFAULT_PATH = "/etc/imaging-repository/cache-warm.json"
+_REQUIRED = ("probe", "routes", "sources")
 _WINDOW = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][0-9])")
 
 
@@ -104,11 +105,11 @@ def problems(content) -> list[str]:
         if key not in known:
             near = difflib.get_close_matches(key, known, 1)
             found.append(f"{key}: there is no such setting; " + (f"write {near[0]}" if near else "remove it"))
-    for key in ("probe", "routes", "sources"):
+    for key in _REQUIRED:
         if not content.get(key):
             found.append(f"{key}: missing; take it from the image server's cache policy")
     for key, value in content.items():
-        if key in _CHECKS:
+        if key in _CHECKS and (value or key not in _REQUIRED):
             found.extend(f"{key}{problem}" for problem in _CHECKS[key](value))
     if not found:
         found = _contradictions(content)

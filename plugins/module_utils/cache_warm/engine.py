@@ -208,6 +208,8 @@ class Engine:
         self._rechecking: list[_Task] = []
         self._probing = False
         self._pending: set[int] = set()
+        # What failed in an earlier run is asked for first; the sources may name it once more.
+        self._tried_again: set[int] = set()
         self._segments: collections.deque[_Segment] = collections.deque()
         self._batches: Iterator | None = None
         self._feeding = False
@@ -318,6 +320,7 @@ class Engine:
         entries = {entry["name"]: entry for entry in self._settings.sources}
         if self._journal.resumed:
             failed = [failure.item for failure in self._journal.failures()]
+            self._tried_again = {self._page_number(item.path) for item in failed}
             for name, group in itertools.groupby(sorted(failed, key=lambda item: item.source), lambda item: item.source):
                 if name in entries:
                     yield entries[name], None, list(group)
@@ -329,6 +332,10 @@ class Engine:
                 self._segments.append(segment)
                 yield entry, segment, batch
             self.report.problems += stream.problems
+
+    def _page_number(self, path: str) -> int:
+        key = self._routes.key(path)
+        return fingerprint(path) if key is None else key.fingerprint
 
     def _feed(self) -> None:
         """Take one batch from the sources; put what needs a request into `_ready`."""
@@ -350,10 +357,11 @@ class Engine:
         key_of, refresh_all, pending = self._routes.key, self._refresh, self._pending
         alone = self._settings.share["count"] == 1
         keyed = []
+        again = self._tried_again if segment is not None else ()
         for item in batch:
             key = key_of(item.path)
             if key is None:
-                if not _is_loose(entry):
+                if not _is_loose(entry) and not (again and fingerprint(item.path) in again):
                     self._fail(item, fingerprint(item.path), UNSERVED)
             elif alone or self._is_ours(key.digest):
                 keyed.append((item, key, key.fingerprint))
@@ -364,6 +372,8 @@ class Engine:
         bases = self._bases
         ready = self._ready
         for item, key, page in keyed:
+            if page in again:
+                continue
             if page in known or page in pending:
                 # After a resume the journal's counts hold it already.
                 outcomes["skipped"] += not resumed or page in pending

@@ -26,8 +26,8 @@ class Concurrency:
     ordinary_seconds = 0.025
     # Of the answers of a round; single images that cannot be drawn are no overload.
     tolerated_failures = 0.1
-    # How fast the best latency is forgotten, per round: what a route answers may become slower for good.
-    forgetting = 1.01
+    # How far a better round moves the best: one round of easy images must not make all others look slow.
+    smoothing = 0.25
 
     def __init__(self, limit: int, now: float = 0.0):
         self._limit = limit
@@ -83,10 +83,10 @@ class Concurrency:
             mean = total / number
             best = self._best.get(route, mean)
             if self._allowed < 2:
-                # Alone in flight: this is how fast they are.
+                # Alone in flight, this is how fast they are: they may have become slower for good.
                 self._best[route] = mean
                 continue
-            self._best[route] = min(mean, best * self.forgetting)
+            self._best[route] = best + self.smoothing * min(0.0, mean - best)
             slow |= mean > self.tolerance * best + self.ordinary_seconds
         return slow
 

@@ -21,7 +21,7 @@ class Sample:
 
     def add(self, path: str, route: str) -> None:
         """Take a page into the sample, kept now (time of the day, by which nginx knows how long it is fresh)."""
-        self._lines.append(f"{time.time():.0f} {route} {path}\n")
+        self._lines.append(f"{int(time.time())} {route} {path}\n")
 
     def flush(self) -> None:
         """Write what was added; raises OSError."""

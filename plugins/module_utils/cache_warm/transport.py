@@ -85,9 +85,12 @@ class Transport:
         """Begin to fetch `url`; wait() will return (token, Answer) once. `headers`: lines, `Name: value`."""
         handle = self._idle.pop() if self._idle else self._new_handle()
         handle.setopt(pycurl.URL, url)
-        if headers or handle.with_headers:
+        if headers:
             handle.setopt(pycurl.HTTPHEADER, list(headers))
-            handle.with_headers = bool(headers)
+        elif handle.with_headers:
+            # An empty list would leave those of the request before.
+            handle.unsetopt(pycurl.HTTPHEADER)
+        handle.with_headers = bool(headers)
         handle.token = token
         handle.size_bytes = 0
         handle.start = b""
