@@ -583,8 +583,8 @@ class Engine:
             try:
                 self._sample.flush()
             except OSError as error:
-                raise Stopped(f"{self._settings.sample_path}: {error.strerror}; make room and start again: nothing that was "
-                              "written is lost") from None
+                raise JournalError(f"{self._settings.sample_path}: {error.strerror}; make room and start again: nothing that "
+                                   "was written is lost") from None
 
     def _drain(self) -> None:
         """Take what is in flight, begin nothing."""
