@@ -163,9 +163,11 @@ def _warm(settings: Configuration, refresh: bool, shown: status.Status) -> tuple
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 signal.signal(number, end)
             work.run()
-            sample.close()
             if work.doubtful or not outcome.stopped:
                 journal.complete()
+            # The journal writes the sample before its own last words.
+            journal.close()
+            sample.close()
     except (JournalError, OSError) as error:
         outcome.stopped = outcome.stopped or str(error)
     finally:
