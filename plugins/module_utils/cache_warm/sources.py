@@ -228,6 +228,14 @@ class _Reader:
         self.offset = 0
         self.number = 0
 
+    def line_count(self) -> int | None:
+        """Return how many lines there are; None where the file cannot be read to its end."""
+        try:
+            with _opened(self.path) as file:
+                return sum(data.count(b"\n") for data in iter(lambda: file.read(_READ_BYTES), b""))
+        except (SourceError, OSError, *_GZIP_ERRORS):
+            return None
+
     def lines(self, offset: int = 0, number: int = 0) -> Iterator[bytes | None]:
         """Yield the lines; `offset` and `number` are then where the line begins and how many came before it."""
         readline = self._file.readline
@@ -287,9 +295,10 @@ class _Lines(Stream):
 
 
 class _Urls(_Lines):
-    """The paths or URLs of a file."""
+    """The paths or URLs of a file; roughly as many as it has lines."""
 
     def __iter__(self) -> Iterator[Item]:
+        self.approximate_total = self._reader.line_count()
         name, refresh = self.name, self._refresh
         for text in self._texts():
             try:

@@ -168,26 +168,31 @@ class Transport:
         self.in_flight -= 1
 
 
-# The first bytes of the headers that are looked for.
+# How the headers that are looked for begin. An answer has ten lines: most are passed over by their first byte.
 _INITIALS = frozenset(b"XxCcRrLl")
+_CACHE, _CONTENT_TYPE, _RETRY_AFTER, _LOCATION = b"x-cache-s", b"content-t", b"retry-aft", b"location:"
 
 
 def _answer(handle) -> Answer:
     cache = content_type = retry_after = location = ""
     for line in handle.lines:
-        if line[0] in _INITIALS:
-            name, _, value = line.partition(b":")
-            name = name.lower()
-            if name == b"x-cache-status":
-                cache = value.strip().decode("latin-1")
-            elif name == b"content-type":
-                content_type = value.strip().decode("latin-1")
-            elif name == b"retry-after":
-                retry_after = value.strip().decode("latin-1")
-            elif name == b"location":
-                location = value.strip().decode("latin-1")
+        if line[0] not in _INITIALS:
+            continue
+        beginning = line[:9].lower()
+        if beginning == _CACHE:
+            cache = _value(line)
+        elif beginning == _CONTENT_TYPE:
+            content_type = _value(line)
+        elif beginning == _RETRY_AFTER:
+            retry_after = _value(line)
+        elif beginning == _LOCATION:
+            location = _value(line)
     return Answer(handle.getinfo(pycurl.RESPONSE_CODE), cache, handle.size_bytes, "", content_type, retry_after, location,
                   handle.getinfo(pycurl.TOTAL_TIME), handle.start, b"".join(handle.body) if handle.body else b"")
+
+
+def _value(line: bytes) -> str:
+    return line.partition(b":")[2].strip().decode("latin-1")
 
 
 def _curl_error(number: int, text: str) -> str:
