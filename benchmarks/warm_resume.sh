@@ -15,6 +15,7 @@
 # - Nothing is sampled in the end, so that what is logged twice is due to the kill; once a second one page is asked for
 #   again, to see that nginx keeps what it says.
 . "$(dirname "$0")/../bin/environment"
+become_root "$@"
 make_environment requirements-test.txt
-install_packages nginx
+install_nginx
 exec .venv/bin/python benchmarks/warm_resume/measure.py "${1:-1000000}" "${2:-3}"
