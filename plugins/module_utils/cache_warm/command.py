@@ -168,7 +168,7 @@ def _warm(settings: Configuration, refresh: bool, shown: status.Status) -> tuple
             # The journal writes the sample before its own last words.
             journal.close()
             sample.close()
-    except (JournalError, OSError) as error:
+    except (JournalError, engine.Stopped, OSError) as error:
         outcome.stopped = outcome.stopped or str(error)
     finally:
         transport.close()

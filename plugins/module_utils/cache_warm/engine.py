@@ -168,6 +168,8 @@ class Engine:
     waiting_per_slot = 16
     batch_size = 500
     key_step = 31
+    # Whoever ends the service waits for a minute, then kills it.
+    drain_seconds = 30.0
 
     def __init__(self, settings: Configuration, transport, journal: Journal, *, refresh: bool = False, sample=None,
                  status: Status | None = None, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic):
@@ -588,7 +590,7 @@ class Engine:
 
     def _drain(self) -> None:
         """Take what is in flight, begin nothing."""
-        until = self._clock() + self._settings.timeout_seconds
+        until = self._clock() + min(self._settings.timeout_seconds, self.drain_seconds)
         while self._transport.in_flight and self._clock() < until:
             for task, answer in self._transport.wait(0.5):
                 self.report.requests += 1
