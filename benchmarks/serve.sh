@@ -17,13 +17,8 @@
 . "$(dirname "$0")/../bin/environment"
 become_root "$@"
 rounds=${1:-5} seconds=${2:-4} goal=0.9
-# netbase: wrk looks up service names. A machine that gets nginx for this must not begin to serve.
-if ! command -v nginx >/dev/null; then
-  printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
-  chmod 755 /usr/sbin/policy-rc.d
-  install_packages nginx-light || { rm /usr/sbin/policy-rc.d; exit 2; }
-  rm /usr/sbin/policy-rc.d
-fi
+install_nginx
+# netbase: wrk looks up service names.
 install_packages wrk nghttp2-client netbase openssl
 command -v ansible-playbook >/dev/null || make_environment requirements-test.txt
 
