@@ -4,6 +4,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import sqlite3
@@ -143,6 +144,8 @@ class Warm:
                 with contextlib.suppress(FileNotFoundError):
                     at = json.loads((self._runtime / "status.json").read_text()).get("done", 0)
                     if at >= done:
+                        # The file is written together with the journal: a kill would always come at the best moment.
+                        time.sleep(random.random())
                         return at
                 if process.poll() is not None:
                     raise SystemExit(f"cache-warm ended by itself: {process.stderr.read()}")
