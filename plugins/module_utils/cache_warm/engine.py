@@ -210,6 +210,7 @@ class Engine:
         self._rechecking: list[_Task] = []
         self._probing = False
         self._pending: set[int] = set()
+        self._to_note: dict[str, list[int]] = {outcome: [] for outcome in set(KEPT.values())}
         # What failed in an earlier run is asked for first; the sources may name it once more.
         self._tried_again: set[int] = set()
         self._segments: collections.deque[_Segment] = collections.deque()
@@ -488,6 +489,7 @@ class Engine:
             if self._ceilings and task.route in self._ceilings:
                 self._in_flight_by_route[task.route] -= 1
             task.handle(task, answer)
+        self._note_kept()
         self.report.requests += len(answers)
         self._concurrency.note(len(answers), failures, self._transport.in_flight, self._clock())
 
@@ -572,8 +574,16 @@ class Engine:
                            in_flight=self._transport.in_flight,
                            latency_p95_seconds=percentile(list(self._latencies), 0.95) if self._latencies else None)
 
+    def _note_kept(self) -> None:
+        """Note what was kept since the last time, all at once: it is most of what there is to note."""
+        for outcome, pages in self._to_note.items():
+            if pages:
+                self._journal.note_all(pages, outcome)
+                pages.clear()
+
     def _save(self) -> None:
         """Commit what is finished, and from where on the sources need to be read again."""
+        self._note_kept()
         while self._segments and not self._segments[0].unfinished:
             segment = self._segments.popleft()
             self._journal.set_cursor(segment.source, segment.cursor)
@@ -642,11 +652,12 @@ class Engine:
         report = self.report
         report.outcomes[outcome] += 1
         report.by_cache_status[answer.cache] += 1
-        report.by_status[200] += 1
         report.size_bytes += answer.size_bytes
         self._failed_in_a_row = 0
-        self._journal.note(task.page, outcome)
-        self._release(task)
+        self._to_note[outcome].append(task.page)
+        self._pending.discard(task.page)
+        if task.segment is not None:
+            task.segment.unfinished -= 1
         if not task.zone:
             return
         if outcome == "miss" and self._room is not None:

@@ -113,6 +113,14 @@ class Journal:
             raise ValueError("a failure is noted with its item")
         number = page if isinstance(page, int) else fingerprint(page)
         self._notes[number] = _Note(outcome, item, cause)
+        self._commit_in_time()
+
+    def note_all(self, pages: Iterable[int], outcome: str) -> None:
+        """Note that pages, by their fingerprints, ended the same way, and well."""
+        self._notes.update(dict.fromkeys(pages, _Note(outcome, None, "")))
+        self._commit_in_time()
+
+    def _commit_in_time(self) -> None:
         if time.monotonic() - self._committed_at >= COMMIT_INTERVAL_SECONDS:
             self.commit()
 

@@ -20,7 +20,7 @@ class Concurrency:
     mean latency is over `tolerance` times the best mean that was seen of it: beyond that, more requests only wait longer.
     """
 
-    round_seconds = 0.25
+    round_seconds = 0.1
     tolerance = 3.0
     # Differences below are not the image servers'.
     ordinary_seconds = 0.025

@@ -32,6 +32,7 @@ class Report:
         self.refresh = False
         self.stopped = ""
         self.started_at = time.time()
+        # Of the pages that are cached; what the others were answered.
         self.by_cache_status: collections.Counter[str] = collections.Counter()
         self.by_status: collections.Counter[int] = collections.Counter()
         self.failures: dict[str, dict] = {}
@@ -126,7 +127,8 @@ class Report:
             "unsupported_examples": self.unsupported_examples, "problems": self.problems,
             "requests": self.requests, "retries": self.retries, "bytes": self.size_bytes,
             "by_cache_status": dict(self.by_cache_status.most_common()),
-            "by_status": {str(status or "none"): number for status, number in self.by_status.most_common()},
+            "by_status": {"200": self.by_cache_status.total(),
+                          **{str(status or "none"): number for status, number in self.by_status.most_common()}},
             "seconds": round(self.seconds, 2), "rate_per_second": round(self.rate_per_second, 1),
             "resumed": self.resumed, "refresh": self.refresh,
             "started_at": round(self.started_at), "ended_at": round(time.time()),
