@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import random
-import signal
 import socket
 import sqlite3
 import statistics
@@ -66,9 +65,10 @@ http {
 
 
 class Run(NamedTuple):
-    """How long a run took, its peak memory, and its report."""
+    """How long a run took, what it took of a processor, its peak memory, and its report."""
 
     seconds: float
+    processor_seconds: float
     peak_mib: float
     report: dict
 
@@ -134,25 +134,28 @@ class Warm:
         seconds = time.monotonic() - begun
         if process.returncode:
             raise SystemExit(f"cache-warm ended with {process.returncode}: {message}")
-        return Run(seconds, usage.ru_maxrss / 1024, json.loads((self.state / "report.json").read_text()))
+        report = json.loads((self.state / "report.json").read_text())
+        return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, report)
 
     def run_until_killed(self, done: int) -> int:
         """Kill it when so many URLs are done; returns how many were."""
         process = self.start()
         try:
-            while True:
-                with contextlib.suppress(FileNotFoundError):
-                    at = json.loads((self._runtime / "status.json").read_text()).get("done", 0)
-                    if at >= done:
-                        # The file is written together with the journal: a kill would always come at the best moment.
-                        time.sleep(random.random())
-                        return at
-                if process.poll() is not None:
-                    raise SystemExit(f"cache-warm ended by itself: {process.stderr.read()}")
+            while (at := self._done()) < done and process.poll() is None:
                 time.sleep(0.05)
+            # The status is written together with the journal: a kill would always come at the best moment.
+            time.sleep(random.random())
+            if process.poll() is not None:
+                raise SystemExit(f"cache-warm ended by itself; too few URLs? {process.stderr.read()}")
+            return at
         finally:
-            process.send_signal(signal.SIGKILL)
+            process.kill()
             process.communicate()
+
+    def _done(self) -> int:
+        with contextlib.suppress(FileNotFoundError):
+            return json.loads((self._runtime / "status.json").read_text()).get("done", 0)
+        return 0
 
     def unfinish(self, forget_cursor: bool) -> None:
         """Make the journal what it was before the last moment of the job."""
@@ -173,8 +176,8 @@ def write_urls(file: Path, count: int) -> None:
 def asked_twice(log: Path) -> int:
     """Return how many requests for pages the log holds beyond one for each.
 
-    Counted by sort, because the kernel counts what this process holds as the peak of those that it starts (getrusage(2),
-    ru_maxrss of a child is at least its parent's size at the fork).
+    Counted by sort, because the kernel counts what this process holds as the peak of those that it starts
+    (getrusage(2): ru_maxrss of a child is at least its parent's size at the fork).
     """
     script = "grep ^/instances/ | LC_ALL=C sort | uniq --count --repeated | awk '{more += $1 - 1} END {print more + 0}'"
     with open(log, "rb") as stream:
@@ -223,7 +226,8 @@ def main(count: int, rounds: int) -> int:
     rates = {side: statistics.median((count // ZONE_SHARE if side == "zone" else count) / run.seconds for run in some)
              for side, some in runs.items()}
     for side, rate in rates.items():
-        print(f"by {side}: {rate:,.0f} URLs/s, {statistics.median(run.seconds for run in runs[side]):.2f} s, "
+        print(f"by {side}: {rate:,.0f} URLs/s, {statistics.median(run.seconds for run in runs[side]):.2f} s "
+              f"({statistics.median(run.processor_seconds for run in runs[side]):.2f} s of a processor), "
               f"peak {max(run.peak_mib for run in runs[side]):.0f} MiB")
     peak = max(rest.peak_mib, *(run.peak_mib for some in runs.values() for run in some))
     print(f"warm_resume_by_cursor_urls_per_second: {rates['cursor']:.0f} (goal none)")
