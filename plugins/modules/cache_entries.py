@@ -101,8 +101,8 @@ entries:
   description: How many entries were meant.
   returned: always
   type: int
-keys:
-  description: The keys of what was purged, or of what differs from before; a thousand at most.
+pages:
+  description: What was purged, or what differs from before, by path and arguments; a thousand at most.
   returned: always
   type: list
   elements: str
@@ -122,7 +122,7 @@ from ..module_utils.cache_entries import Cache, EntriesError, pages, purge, refr
 from ..module_utils.cache_warm.keys import Routes
 from ..module_utils.progress import Progress
 
-MOST_KEYS = 1000
+MOST_PAGES = 1000
 
 
 def purged(module: AnsibleModule, selection, progress: Progress) -> dict:
@@ -138,9 +138,9 @@ def purged(module: AnsibleModule, selection, progress: Progress) -> dict:
     mib = sum(entry.size_bytes for entry in entries) / (1 << 20)
     done = "would be purged" if module.check_mode else "purged"
     return {
-        "changed": bool(entries), "entries": len(entries), "keys": keys[:MOST_KEYS], "by_zone": by_zone,
+        "changed": bool(entries), "entries": len(entries), "pages": keys[:MOST_PAGES], "by_zone": by_zone,
         "summary": f"{len(entries)} entries, {mib:.1f} MiB, {done}",
-        "diff": {"before": "".join(f"{key}\n" for key in keys[:MOST_KEYS]), "after": ""},
+        "diff": {"before": "".join(f"{key}\n" for key in keys[:MOST_PAGES]), "after": ""},
     }
 
 
@@ -149,13 +149,13 @@ def refreshed(module: AnsibleModule, selection, routes: Routes, cache: Cache, pr
     wanted = pages(module.params["zones"], selection, routes)
     if module.check_mode:
         keys = [path for path, _ in wanted]
-        return {"changed": bool(keys), "entries": len(keys), "keys": sorted(keys)[:MOST_KEYS], "failures": {},
+        return {"changed": bool(keys), "entries": len(keys), "pages": sorted(keys)[:MOST_PAGES], "failures": {},
                 "summary": f"{len(keys)} entries would be fetched anew"}
     result = refresh(wanted, cache, concurrency=module.params["concurrency"], done=progress.update)
     failed = sum(map(len, result.failures.values()))
-    keys = sorted(result.changed)[:MOST_KEYS]
+    keys = sorted(result.changed)[:MOST_PAGES]
     return {
-        "changed": bool(result.changed), "entries": result.pages, "keys": keys, "failures": result.failures,
+        "changed": bool(result.changed), "entries": result.pages, "pages": keys, "failures": result.failures,
         "summary": f"{result.pages - failed} entries fetched anew, {len(result.changed)} differ from before"
                    + (f", {failed} failed" if failed else ""),
         "diff": {"before": "", "after": "".join(f"{key}\n" for key in keys)},
