@@ -28,5 +28,5 @@ for playbook in provision configure load warm; do
   say "$playbook.yml"
   ansible-playbook -i $inventory playbooks/$playbook.yml >"$log" 2>&1 || { tail -n 40 "$log"; exit 2; }
 done
-docker exec warming-proxy sh -c 'command -v curl >/dev/null || { apt-get -q update && apt-get -qy install curl; }' >"$log" 2>&1
+docker exec warming-proxy sh -c 'command -v curl || { apt-get -q update && apt-get -qy install curl; }' >"$log" 2>&1
 .venv/bin/python benchmarks/warm_site/compare.py "${1:-3}"

@@ -23,7 +23,7 @@ systemctl start nginx
 """
 ENGINE = """
 systemctl start cache-warm
-while state=$(systemctl show --property=ActiveState --value cache-warm); [ $state != inactive ] && [ $state != failed ]; do
+while ! systemctl show --property=ActiveState --value cache-warm | grep -qE 'inactive|failed'; do
   sleep 0.1
 done
 """
@@ -121,8 +121,8 @@ def main() -> int:
                 failures[side] += failed + visitor.failed
     medians = {side: statistics.median(measured) for side, measured in times.items()}
     print(f"median: cache-warm {medians['cache-warm']:.1f} s, curl {medians['curl']:.1f} s")
-    print("visitors' p95: " + ", ".join(f"{side} {percentile_95_ms(seconds):.0f} ms" for side, seconds in visits.items())
-          + f", nobody warming {idle:.0f} ms")
+    during = ", ".join(f"{side} {percentile_95_ms(seconds):.0f} ms" for side, seconds in visits.items())
+    print(f"visitors' p95: {during}, nobody warming {idle:.0f} ms")
     figures = {"warm_site_time_ratio": round(medians["cache-warm"] / medians["curl"], 2),
                "warm_site_failures": failures["cache-warm"]}
     for name, figure in figures.items():

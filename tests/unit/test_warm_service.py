@@ -1,4 +1,4 @@
-"""Starting and following the service, with systemctl and journalctl replaced by what they print; molecule has the real."""
+"""Starting and following the service; systemctl and journalctl are what they print, molecule has the real ones."""
 from __future__ import annotations
 
 import json
@@ -9,7 +9,9 @@ import pytest
 import yaml
 
 from plugins.module_utils.cache_warm import sources
-from plugins.module_utils.warm_service import PROGRAM, Service, ServiceError, State, parse_state, read_order, write_order
+from plugins.module_utils.warm_service import (
+    PROGRAM, Service, ServiceError, State, parse_state, read_order, write_order,
+)
 
 PROJECT = Path(__file__).parents[2]
 ENDED = {"ActiveState": "inactive", "ExecMainCode": 1, "ExecMainPID": 77, "ExecMainStatus": 0, "InvocationID": "abc",
@@ -112,9 +114,10 @@ def test_an_order_follows_no_link(tmp_path):
 @pytest.mark.parametrize(("state", "status", "message"), [
     ({**ENDED, "ActiveState": "failed", "ExecMainStatus": 2, "Result": "exit-code"}, {"pid": 77},
      "cache-warm ended with status 2; its last words: the disk is full; make room"),
-    ({**ENDED, "ActiveState": "failed", "ExecMainCode": 2, "ExecMainStatus": 9, "Result": "start-limit-hit", "NRestarts": 29},
-     {"pid": 77}, "cache-warm was killed again and again, 30 times (start-limit-hit): is the memory of the cache host too "
-     "small? What is cached stays; its last words: the disk is full; make room"),
+    ({**ENDED, "ActiveState": "failed", "ExecMainCode": 2, "ExecMainStatus": 9, "Result": "start-limit-hit",
+      "NRestarts": 29}, {"pid": 77},
+     "cache-warm was killed again and again, 30 times (start-limit-hit): is the memory of the cache host too small? What "
+     "is cached stays; its last words: the disk is full; make room"),
     # An earlier run's.
     ({**ENDED, "ExecMainStatus": 1}, {"pid": 76, "exit_status": 1},
      "cache-warm ended without a report; its last words: the disk is full; make room"),

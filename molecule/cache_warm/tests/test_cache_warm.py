@@ -1,4 +1,4 @@
-"""What a warmed cache answers, and that a warm which is killed, rebooted or cannot succeed says so and loses nothing."""
+"""What a warmed cache answers; a warm that is killed, rebooted or cannot succeed says so and loses nothing."""
 from __future__ import annotations
 
 import contextlib
@@ -202,7 +202,8 @@ def test_a_reboot_in_the_middle_is_survived(host):
     with settings(host, concurrency=2):
         start(host)
         wait_for_entries(host, 60)
-        subprocess.run(['docker', 'restart', '--time', '30', host.backend.host], check=True, capture_output=True, timeout=90)
+        restart = ['docker', 'restart', '--time', '30', host.backend.host]
+        subprocess.run(restart, check=True, capture_output=True, timeout=90)
         until = time.monotonic() + 60
         while host.run('test -e /var/lib/cache-warm/unfinished').rc != 1:
             assert time.monotonic() < until, host.run('systemctl status cache-warm').stdout
