@@ -16,7 +16,8 @@ def read_tree(directories: list[str]) -> dict[str, bytes]:
     tree = {}
     for directory in directories:
         for parent, below, names in os.walk(directory):
-            below[:] = [name for name in below if not name.startswith('.')]
+            # What Python has compiled here is nothing that anybody wrote.
+            below[:] = [name for name in below if not name.startswith('.') and name != '__pycache__']
             for name in names:
                 if not name.startswith('.'):
                     path = os.path.join(parent, name)

@@ -511,7 +511,8 @@ def problems(base: Any, overrides: Any) -> list[str]:
 
 # What the verbs themselves take on the command line.
 VERB_VARIABLES = (
-    "back", "boot_timeout_seconds", "cloud", "confirm", "destroy_volumes", "from", "manifest", "name", "recreate_failed",
+    "back", "boot_timeout_seconds", "cloud", "confirm", "destroy_volumes", "drain", "from", "maintenance", "manifest", "name",
+    "purge", "recreate_failed", "refresh", "stats", "undrain",
 )
 FREE_PREFIXES = ("vault_", "ansible_")
 

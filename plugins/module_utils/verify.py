@@ -1,10 +1,8 @@
 """What the modules of the verb verify share: results of checks, the table, and what the cache policy tells."""
 from __future__ import annotations
 
-import hashlib
 import json
 import random
-import re
 import urllib.parse
 from collections.abc import Callable, Iterable
 
@@ -65,19 +63,6 @@ def fill(path: str, **ids: str) -> str:
     for name, value in ids.items():
         path = path.replace("{" + name + "}", urllib.parse.quote(value, safe=""))
     return path
-
-
-def cache_file(policy: dict, path: str, directory: str = "/var/cache/nginx") -> str:
-    """Return the file in which nginx keeps the answer to `path`, whose query must be in the policy's normal form.
-
-    Source: proxy_cache_path with levels=1:2 and proxy_cache_key of role cache: the file is named by the MD5 of the key.
-    Raises ValueError if no route of the policy serves the path.
-    """
-    route = next((route for route in policy["routes"] if re.search(route["match"], path.partition("?")[0])), None)
-    if route is None:
-        raise ValueError(f"no route of the cache policy serves {path}")
-    key = hashlib.md5(path.encode(), usedforsecurity=False).hexdigest()
-    return f"{directory}/{route['zone']}/{key[-1]}/{key[-3:-1]}/{key}"
 
 
 def sample_offsets(total: int, pages: int, page_size: int) -> list[int]:

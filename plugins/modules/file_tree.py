@@ -17,7 +17,7 @@ options:
   sources:
     description:
       - Directories on the controller, relative to the role's C(files/) or to the playbook. A file of a later one takes
-        the place of the same file of an earlier one. Names that begin with a dot are left out.
+        the place of the same file of an earlier one. Names that begin with a dot are left out, as is C(__pycache__).
     type: list
     elements: path
     required: true

@@ -78,7 +78,6 @@ studies:
 
 import base64
 import json
-import os
 import random
 import subprocess
 import urllib.error
@@ -86,7 +85,10 @@ import urllib.request
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.verify import CheckFailed, cache_file, cached_fraction, check, fill, read_json, sample_offsets
+from ..module_utils.cache_warm.keys import Routes
+from ..module_utils.cache_warm.zones import Zone, cached
+from ..module_utils.cache_zones import DIRECTORY
+from ..module_utils.verify import CheckFailed, cached_fraction, check, fill, read_json, sample_offsets
 
 REFRESH_URL = "http://127.0.0.1:8082"
 CATALOGUE = "/var/www/gallery/catalogue.json"
@@ -223,6 +225,7 @@ class Cache:
     def __init__(self, host: str, cache: dict, password: str):
         self.host = host
         self.policy = cache["policy"]
+        self.routes = Routes(self.policy["routes"])
         self.image_servers = cache["image_servers"]
         self.user = cache["user"]
         self.password = password
@@ -251,7 +254,7 @@ class Cache:
                 total = sum(study["instances"] for study in json.load(stream)["studies"])
         except (OSError, ValueError, KeyError, TypeError):
             total = 0
-        source = self.source("instances")
+        source = self.source("thumbnails")
         for since in sample_offsets(total, SAMPLE_PAGES, SAMPLE_PAGE_SIZE):
             self.instances += self.page(source["list"], since, SAMPLE_PAGE_SIZE)
         random.shuffle(self.instances)
@@ -266,9 +269,9 @@ class Cache:
         """Look for the files of a sample of thumbnails: to ask nginx for them would fill the cache."""
         if not self.instances:
             raise CheckFailed("not looked at, because there is no list of images", "run load.yml, then warm.yml")
-        template = self.source("instances")["urls"][0]
+        template = self.source("thumbnails")["urls"][0]
         absent = [path for path in (fill(template, id=instance) for instance in self.instances)
-                  if not os.path.exists(cache_file(self.policy, path))]
+                  if not self.is_cached(path)]
         asked = absent[:ASKED_IMAGES]
         refused = sum(self.cannot_be_cached(path) for path in asked)
         unsupported = round(len(absent) * refused / len(asked)) if asked else 0
@@ -278,6 +281,10 @@ class Cache:
         if fraction < self.minimum_fraction:
             raise CheckFailed(f"{text}, wanted {100 * self.minimum_fraction:.0f} %", "run warm.yml")
         return text + (f", {unsupported} cannot be" if unsupported else "")
+
+    def is_cached(self, path: str) -> bool:
+        key = self.routes.key(path)
+        return key is not None and cached(Zone(key.zone, f"{DIRECTORY}/{key.zone}", 0), key)
 
     def cannot_be_cached(self, path: str) -> bool:
         """Ask an image server itself, past the cache."""

@@ -45,11 +45,13 @@ class ProgressAction(ActionBase):
 
     A subclass says only `verb`, the word at the beginning of each line. The module takes an option `progress_file`
     (path on the host) and passes it to module_utils.progress.Progress; where a task does not give one, a new name in
-    /tmp is made up for it. A result's `summary` is printed in the end. Whatever goes wrong with the progress, the
-    module's result is returned as it is.
+    /tmp is made up for it. Or the subclass names in `progress_file` what a service writes, and the module has no such
+    option. A result's `summary` is printed in the end. Whatever goes wrong with the progress, the module's result is
+    returned as it is.
     """
 
     verb = ""
+    progress_file = ""
     interval_seconds = 2.0
     # A job of days must not leave a log of days: the pauses between two lines grow up to this.
     longest_interval_seconds = 30.0
@@ -58,15 +60,16 @@ class ProgressAction(ActionBase):
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
-        arguments["progress_file"] = (
-            arguments.get("progress_file") or f"/tmp/imaging-repository-{self.verb}-{secrets.token_hex(8)}.json"
-        )
+        path = self.progress_file
+        if not path:
+            path = arguments.get("progress_file") or f"/tmp/imaging-repository-{self.verb}-{secrets.token_hex(8)}.json"
+            arguments["progress_file"] = path
         host = (task_vars or {}).get("inventory_hostname", "")
         finished = threading.Event()
         # The thread inherits the task's context, without which Ansible's internals refuse to work.
         watcher = threading.Thread(
             target=contextvars.copy_context().run,
-            args=(self._watch, arguments["progress_file"], host, finished),
+            args=(self._watch, path, host, finished),
             daemon=True,
         )
         watcher.start()
@@ -79,6 +82,10 @@ class ProgressAction(ActionBase):
         if result.get("summary"):
             self._say(f"{self.verb}: {result['summary']}", host)
         return result
+
+    def _line(self, progress: dict) -> str | None:
+        """Return what to print of a progress; None for nothing."""
+        return progress_line(self.verb, progress)
 
     def _say(self, line: str, host: str) -> None:
         display.display(f"{line} ({host})" if host else line)
@@ -109,7 +116,7 @@ class ProgressAction(ActionBase):
     def _poll(self, poller: ActionBase, path: str) -> str | None:
         try:
             answer = poller._low_level_execute_command(f"cat {shlex.quote(path)}")
-            return progress_line(self.verb, json.loads(answer["stdout"])) if answer["rc"] == 0 else None
+            return self._line(json.loads(answer["stdout"])) if answer["rc"] == 0 else None
         except Exception as error:  # pylint: disable=broad-except
             display.vvv(f"{self.verb}: no progress this time: {error}")
             return None

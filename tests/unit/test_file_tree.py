@@ -66,3 +66,10 @@ def test_a_later_source_wins_and_hidden_files_stay_out(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
     assert read_tree([str(tmp_path / 'one'), str(tmp_path / 'two')]) == {'page.html': b'two', 'only.html': b'only'}
+
+
+def test_what_python_compiled_is_no_file_of_a_tree(tmp_path: Path) -> None:
+    (tmp_path / '__pycache__').mkdir()
+    (tmp_path / '__pycache__' / 'a.cpython-311.pyc').write_bytes(b'')
+    (tmp_path / 'a.py').write_bytes(b'a')
+    assert read_tree([str(tmp_path)]) == {'a.py': b'a'}

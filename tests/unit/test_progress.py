@@ -7,6 +7,7 @@ import types
 
 import pytest
 
+from plugins.action import cache_warm
 from plugins.module_utils.progress import Progress, write_json
 from plugins.plugin_utils import progress as action_progress
 from plugins.plugin_utils.progress import ActionBase, ProgressAction, duration, progress_line
@@ -93,13 +94,14 @@ class Action(ProgressAction):
     interval_growth = 1
 
 
-def make_action(monkeypatch, execute, poll):
-    """An action whose module is `execute` and whose host answers polls with `poll`; returns (action, lines)."""
+def make_action(monkeypatch, execute, poll, kind=Action):
+    """An action of `kind` whose module is `execute` and whose host answers polls with `poll`; returns (action, lines)."""
     lines = []
     monkeypatch.setattr(ActionBase, "run", lambda self, tmp=None, task_vars=None: {})
     monkeypatch.setattr(action_progress, "display", types.SimpleNamespace(
         display=lines.append, vv=lambda text: None, vvv=lambda text: None))
-    action = Action.__new__(Action)
+    action = kind.__new__(kind)
+    action.interval_seconds, action.interval_growth = Action.interval_seconds, Action.interval_growth
     action._task = types.SimpleNamespace(args={"manifest": "m"})
     action._connection = types.SimpleNamespace(become=None)
     action._execute_module = execute
@@ -124,6 +126,27 @@ def test_lines_are_printed_while_the_module_runs(monkeypatch):
     assert result == {"changed": True, "summary": "3 loaded"}
     assert seen["manifest"] == "m"
     assert lines == ["load: 1 of 3, 0 failed (demo-primary)", "load: 3 loaded (demo-primary)"]
+
+
+def test_what_a_service_writes_is_printed_until_it_has_ended(monkeypatch):
+    states = iter(["done", "counting", "warming"])
+    polled = []
+
+    def poll(command):
+        polled.append(command)
+        state = next(states, "done")
+        return {"rc": 0, "stdout": json.dumps({"state": state, "done": 1, "total": 3, "failed": 0, "text": state})}
+
+    def execute(module_args, task_vars):
+        assert "progress_file" not in module_args
+        time.sleep(0.2)
+        return {"changed": True, "summary": "3 pages done"}
+
+    action, lines = make_action(monkeypatch, execute, poll, cache_warm.ActionModule)
+    action.run(task_vars={})
+    assert set(polled) == {"cat /run/cache-warm/status.json"}
+    # Not what an earlier run has left, and not the end, which the summary tells.
+    assert lines == ["warm: 1 of 3, 0 failed, counting", "warm: 1 of 3, 0 failed, warming", "warm: 3 pages done"]
 
 
 @pytest.mark.parametrize("answer", [

@@ -1,7 +1,6 @@
-"""What verify can tell without a site: the table, the sample, the cache's files and the catalogue."""
+"""What verify can tell without a site: the table, the sample and the catalogue."""
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 import yaml
 
 from plugins.module_utils.verify import (
-    CheckFailed, cache_file, cached_fraction, catalogue_problem, check, fill, missing_headers, read_json,
+    CheckFailed, cached_fraction, catalogue_problem, check, fill, missing_headers, read_json,
     sample_offsets, summary, table,
 )
 from plugins.modules.site_verify import host_checks
@@ -45,15 +44,6 @@ def test_table_is_aligned_and_has_remedies_only_where_one_is_needed():
 def test_summary():
     assert summary([GOOD] * 27) == "verified: 27 checks passed"
     assert summary([GOOD, BAD]) == "not verified: 1 of 2 checks failed"
-
-
-def test_cache_file_is_the_one_of_nginx():
-    path = f"/instances/{ID}/rendered?width=256"
-    key = hashlib.md5(path.encode()).hexdigest()
-    assert cache_file(POLICY, path) == f"/var/cache/nginx/thumbnails/{key[31]}/{key[29:31]}/{key}"
-    assert cache_file(POLICY, f"/series/{ID}").startswith("/var/cache/nginx/metadata/")
-    with pytest.raises(ValueError, match="no route"):
-        cache_file(POLICY, "/system")
 
 
 @pytest.mark.parametrize("path", POLICY["forbidden_paths"])

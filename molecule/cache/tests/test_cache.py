@@ -6,69 +6,15 @@ servers of the site with the images that are loaded there.
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator
 
 import pytest
+from proxy import LOOPBACK, PUBLIC, REFRESH, ask, ask_many, cache_status, forget, image_server_addresses, run_ansible
 
 testinfra_hosts = ['ansible://cache']
-
-PROJECT = Path(__file__).parents[3]
-PUBLIC, LOOPBACK, REFRESH = 443, 8081, 8082
-
-# Sends {"port", "requests": [{"path", "method", "headers"}], "parallel"} and prints what came back. The path goes out
-# as it stands: an ordinary client would tidy up the hostile ones.
-CLIENT = r'''
-import concurrent.futures, hashlib, http.client, json, ssl, sys
-job = json.loads(sys.argv[1])
-context = ssl.create_default_context()
-context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-def send(request):
-    port = job["port"]
-    if port == 443:
-        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=context)
-    else:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.putrequest(request.get("method", "GET"), request["path"])
-    for name, value in request.get("headers", {}).items():
-        connection.putheader(name, value)
-    connection.endheaders()
-    answer = connection.getresponse()
-    body = answer.read()
-    return {"status": answer.status, "headers": {k.lower(): v for k, v in answer.getheaders()}, "bytes": len(body),
-            "checksum": hashlib.sha256(body).hexdigest(), "text": body[:20000].decode("latin-1")}
-with concurrent.futures.ThreadPoolExecutor(job["parallel"]) as pool:
-    print(json.dumps(list(pool.map(send, job["requests"]))))
-'''
-
-
-def ask_many(host, requests: list[dict], port: int = PUBLIC, parallel: int = 1) -> list[dict]:
-    """The answers to requests, in their order."""
-    job = json.dumps({'port': port, 'requests': requests, 'parallel': parallel})
-    return json.loads(host.check_output("python3 -c %s %s", CLIENT, job))
-
-
-def ask(host, path: str, port: int = PUBLIC, **request) -> dict:
-    """The answer to one request."""
-    return ask_many(host, [{'path': path, **request}], port)[0]
-
-
-def cache_status(answer: dict) -> str | None:
-    """What the cache said about an answer."""
-    return answer['headers'].get('x-cache-status')
-
-
-def forget(host) -> None:
-    """Empty the cache as a lost volume would; nginx fetches what it does not find."""
-    host.check_output('find /var/cache/nginx -type f -delete')
-
-
-def image_server_addresses(host) -> list[str]:
-    """The addresses that nginx spreads its requests over."""
-    return host.check_output(r"sed -nE 's/^ +server ([0-9.]+):.*/\1/p' /etc/nginx/nginx.conf").split()
 
 
 @contextmanager
@@ -85,22 +31,6 @@ def unreachable(host, addresses: list[str]) -> Iterator[None]:
         # A reload forgets which servers have failed.
         host.check_output('systemctl reload nginx')
         time.sleep(1)
-
-
-@pytest.fixture(scope='module')
-def instances(host) -> list[str]:
-    """Ids of images that can be drawn, at least three of them."""
-    # The image servers may still be starting.
-    for _ in range(30):
-        answer = ask(host, '/instances?since=0&limit=60', LOOPBACK)
-        if answer['status'] == 200:
-            break
-        time.sleep(2)
-    ids = json.loads(answer['text'])
-    answers = ask_many(host, [{'path': f'/instances/{one}/rendered?width=512'} for one in ids])
-    drawn = [one for one, answer in zip(ids, answers) if answer['status'] == 200]
-    assert len(drawn) >= 3, f'of {len(ids)} images only {len(drawn)} can be drawn'
-    return drawn
 
 
 @pytest.fixture
@@ -190,12 +120,12 @@ def test_lists_of_everything_are_for_this_host_only(host, instances) -> None:
 
 def test_errors_are_never_kept(host, instances) -> None:
     missing = '/instances/' + '-'.join(['00000000'] * 5)
-    answers = ask_many(host, [{'path': f'{missing}/preview'}, {'path': missing}] * 2)
+    answers = ask_many(host, [{'path': f'{missing}/preview'}, {'path': missing}] * 2, LOOPBACK)
     assert {(answer['status'] >= 400, cache_status(answer)) for answer in answers} == {(True, 'MISS')}
     ids = json.loads(ask(host, '/instances?since=0&limit=1000', LOOPBACK)['text'])
-    previews = ask_many(host, [{'path': f'/instances/{one}/preview'} for one in ids], parallel=4)
+    previews = ask_many(host, [{'path': f'/instances/{one}/preview'} for one in ids], LOOPBACK, parallel=4)
     refused = [f'/instances/{one}/preview' for one, answer in zip(ids, previews) if answer['status'] == 415][:3]
-    assert {cache_status(ask(host, path)) for path in refused} <= {'MISS'}
+    assert {cache_status(ask(host, path, LOOPBACK)) for path in refused} <= {'MISS'}
 
 
 def test_parallel_visitors_of_a_missing_entry_cost_one_fetch(host, thumbnail) -> None:
@@ -332,15 +262,6 @@ def test_test_address_fetches_an_image_each_time(host, instances, request) -> No
         assert (answer['status'], answer['text']) == (503, 'no image loaded yet\n')
     finally:
         host.check_output(f"printf '%%s\\n' %s > {snippet} && systemctl reload nginx", before)
-
-
-def run_ansible(request, command: list[str], check: bool = True) -> str:
-    """Output of one of Ansible's commands with the inventory of this test."""
-    inventory = request.config.getoption('--ansible-inventory')
-    done = subprocess.run([*command, '--inventory', inventory], cwd=PROJECT, check=False, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert (done.returncode == 0) == check, done.stdout
-    return done.stdout
 
 
 def test_broken_configuration_does_not_replace_the_running_one(host, request) -> None:

@@ -1,8 +1,8 @@
-"""What a warmed cache answers, and that a warm which is killed or cannot succeed says so and loses nothing."""
+"""What a warmed cache answers; a warm that is killed, rebooted or cannot succeed says so and loses nothing."""
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import re
 import subprocess
 import sys
@@ -14,8 +14,10 @@ import pytest
 testinfra_hosts = ['ansible://cache']
 
 PROJECT = Path(__file__).parents[3]
-WARM = [str(Path(sys.executable).parent / 'ansible-playbook'), '-i', 'molecule/inventory', 'molecule/cache_warm/converge.yml']
-SUMMARY = re.compile(r'warm: (\d+) of (\d+) URLs done, (\d+) new, .* (\d+) failed')
+PLAYBOOK = [str(Path(sys.executable).parent / 'ansible-playbook'), '-i', 'molecule/inventory', 'playbooks/warm.yml']
+SUMMARY = re.compile(r'warm: (\d+) of (\d+) pages done, .*?(\d+) miss, .*?(\d+) failed')
+CONFIGURATION = '/etc/imaging-repository/cache-warm.json'
+ZONES = '/var/cache/nginx/thumbnails /var/cache/nginx/metadata'
 
 # Asks for each path given on standard input and prints [status, cache status] of all.
 CLIENT = r'''
@@ -31,13 +33,48 @@ print(json.dumps(answers))
 '''
 
 
-def warm(*options: str) -> subprocess.CompletedProcess:
-    return subprocess.run([*WARM, *options], cwd=PROJECT, capture_output=True, text=True, timeout=300)
+def play(*options: str) -> subprocess.CompletedProcess:
+    return subprocess.run([*PLAYBOOK, *options], cwd=PROJECT, capture_output=True, text=True, timeout=300)
 
 
 def summary(output: str) -> tuple[int, ...]:
     """(done, total, new, failed) of the line that a warm ends with."""
-    return tuple(map(int, SUMMARY.search(output).groups()))
+    found = SUMMARY.search(output)
+    assert found, output
+    return tuple(map(int, found.groups()))
+
+
+def start(host) -> None:
+    host.check_output('systemctl start cache-warm')
+
+
+def wait(host, seconds: float = 60) -> dict:
+    """Wait until the service has ended for good and return the report of its last run."""
+    until = time.monotonic() + seconds
+    while host.check_output('systemctl show --property=ActiveState --value cache-warm') not in ('inactive', 'failed'):
+        assert time.monotonic() < until, host.check_output('cache-warm status')
+        time.sleep(0.2)
+    return json.loads(host.check_output('cache-warm report --json'))
+
+
+def configured(host) -> dict:
+    return json.loads(host.file(CONFIGURATION).content_string)
+
+
+@contextlib.contextmanager
+def settings(host, **changed):
+    """Other settings for a while, as if another playbook had written them."""
+    before = host.file(CONFIGURATION).content_string
+    write(host, CONFIGURATION, {**json.loads(before), **changed})
+    try:
+        yield
+    finally:
+        write(host, CONFIGURATION, json.loads(before))
+
+
+def write(host, path: str, content: dict) -> None:
+    host.check_output('python3 -c %s %s %s', 'import sys; open(sys.argv[1], "w").write(sys.argv[2])', path,
+                      json.dumps(content, indent=4, sort_keys=True) + '\n')
 
 
 def ids(host, kind: str) -> list[str]:
@@ -51,17 +88,18 @@ def ask(host, paths: list[str]) -> list[list]:
 
 
 def empty_cache(host) -> None:
-    host.check_output('find /var/cache/nginx/thumbnails /var/cache/nginx/metadata -type f -delete')
+    host.check_output(f'find {ZONES} -type f -delete')
 
 
-def entries(host) -> int:
-    return int(host.check_output('find /var/cache/nginx/thumbnails /var/cache/nginx/metadata -type f | wc -l'))
+def entries(host) -> set[str]:
+    return set(host.check_output(f'find {ZONES} -type f').split())
 
 
-@pytest.fixture(autouse=True)
-def warm_again():
-    yield
-    assert warm().returncode == 0
+def wait_for_entries(host, number: int, seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while len(entries(host)) < number:
+        assert time.monotonic() < until
+        time.sleep(0.1)
 
 
 def test_everything_is_a_hit(host):
@@ -79,50 +117,119 @@ def test_everything_is_a_hit(host):
     assert all(answer == [200, 'HIT'] for answer in ask(host, metadata))
 
 
+def test_status_report_and_metrics(host):
+    status = json.loads(host.check_output('cache-warm status --json'))
+    report = json.loads(host.check_output('cache-warm report --json'))
+    assert (status['state'], status['exit_status'], status['failed']) == ('done', 0, 0)
+    assert report['done'] == report['total'] > 500 and report['coverage'] == 1
+    # The idempotence run: all is there already, but what a source fetches anew.
+    assert report['miss'] == 0 and report['refreshed'] > 0
+    assert report['sample']['asked'] == report['sample']['hit'] > 0
+    metrics = host.file('/var/lib/cache-warm/cache-warm.prom')
+    assert metrics.mode == 0o644 and metrics.user == 'www-data'
+    assert re.search(r'^\w+_running 0$', metrics.content_string, re.MULTILINE)
+    assert re.search(r'^\w+_exit_status 0$', metrics.content_string, re.MULTILINE)
+    assert 'done' in host.check_output('cache-warm status') and 'coverage' in host.check_output('cache-warm report')
+
+
+def test_service_is_ready_for_a_reboot_and_has_no_more_rights_than_it_needs(host):
+    assert host.service('cache-warm-resume').is_enabled
+    assert not host.service('cache-warm.timer').is_enabled
+    assert not host.file('/var/lib/cache-warm/unfinished').exists
+    assert (host.file(CONFIGURATION).group, host.file(CONFIGURATION).mode) == ('www-data', 0o640)
+    # A root who warms by hand leaves nothing behind that the service cannot write.
+    assert host.check_output("find /var/lib/cache-warm /run/cache-warm ! -user www-data") == ''
+
+
 def test_metadata_that_may_have_grown_is_fetched_anew(host):
     study = f'/studies/{ids(host, "studies")[0]}'
-    path = f'/var/cache/nginx/metadata/{host.check_output("printf %s | md5sum", study).split()[0]}'
-    key = path[-32:]
+    key = host.check_output("printf %s | md5sum", study).split()[0]
     file = host.file(f'/var/cache/nginx/metadata/{key[-1]}/{key[-3:-1]}/{key}')
     before = file.mtime
     time.sleep(1.1)
-    assert warm().returncode == 0
+    start(host)
+    assert wait(host)['exit_status'] == 0
     assert file.mtime > before
 
 
-def test_killed_in_the_middle_and_run_again(host):
+def test_too_little_coverage_is_a_failure_with_its_causes(host):
+    sources = [{'name': 'studies', 'kind': 'list', 'list': '/studies', 'page_size': 10,
+                'urls': ['/studies/{id}', '/instances/{id}'], 'optional_urls': []}]
+    result = play('-e', json.dumps({'cache_warm_sources': sources, 'cache_warm_catalogue': ''}))
+    assert result.returncode != 0
+    output = ' '.join((result.stdout + result.stderr).split())
+    assert 'coverage 50.00 % is below minimum_coverage 99.00 %' in output
+    assert 'x HTTP 404, e.g. /instances/' in output
+
+
+def test_every_image_server_draws_for_its_own_caches(host):
+    result = play('-e', 'cache_warm_readers=true')
+    done, total, _, failed = summary(result.stdout)
+    assert (result.returncode, done, failed) == (0, total, 0), result.stdout
+    readers = configured(host)['readers']
+    assert len(readers) == 2
+    # The login is nowhere else, and in no log.
+    secret = readers[0]['headers']['Authorization'].removeprefix('Basic ')
+    assert secret not in result.stdout
+    assert host.file(CONFIGURATION).mode == 0o640
+
+
+def test_killed_in_the_middle_it_goes_on_by_itself(host):
     empty_cache(host)
-    # Without pipelining the module is a file whose name its process shows.
-    running = subprocess.Popen(WARM, cwd=PROJECT, env={**os.environ, 'ANSIBLE_PIPELINING': 'false'},
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    until = time.monotonic() + 60
-    while entries(host) < 60 and time.monotonic() < until:
-        time.sleep(0.1)
-    host.check_output("pkill -KILL -f '[A]nsiballZ_cache_warm.py'")
-    output = running.communicate(timeout=60)[0]
-    assert running.returncode != 0, output
-    assert not SUMMARY.search(output)
-    cached = entries(host)
-    again = warm()
-    done, total, new, failed = summary(again.stdout)
-    assert (again.returncode, done, failed) == (0, total, 0)
-    # Only what the killed run had not reached was fetched.
-    assert 0 < new <= total - cached + 10 < total
-    assert summary(warm().stdout)[2] == 0
+    running = subprocess.Popen(PLAYBOOK, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    wait_for_entries(host, 60)
+    process = host.check_output('systemctl show --property=MainPID --value cache-warm')
+    # A second one is refused while the first runs.
+    second = host.run('cache-warm run')
+    assert second.rc == 3 and process in second.stderr, second
+    cached = len(entries(host))
+    host.check_output('systemctl kill --signal=KILL cache-warm')
+    output = running.communicate(timeout=120)[0]
+    done, total, _, failed = summary(output)
+    assert (running.returncode, done, failed) == (0, total, 0), output
+    # This playbook has also put the settings right that the tests above have changed.
+    assert configured(host)['readers'] == []
+    report = json.loads(host.check_output('cache-warm report --json'))
+    assert report['resumed']
+    # Only what the killed run had not reached was asked for, and the lists.
+    assert report['requests'] - report['sample']['asked'] <= total - cached + 40
+    assert int(host.check_output('systemctl show --property=NRestarts --value cache-warm')) == 1
+    assert not host.file('/var/lib/cache-warm/unfinished').exists
+
+
+def test_a_reboot_in_the_middle_is_survived(host):
+    empty_cache(host)
+    with settings(host, concurrency=2):
+        start(host)
+        wait_for_entries(host, 60)
+        restart = ['docker', 'restart', '--time', '30', host.backend.host]
+        subprocess.run(restart, check=True, capture_output=True, timeout=90)
+        until = time.monotonic() + 60
+        while host.run('test -e /var/lib/cache-warm/unfinished').rc != 1:
+            assert time.monotonic() < until, host.run('systemctl status cache-warm').stdout
+            time.sleep(0.2)
+        report = wait(host)
+    assert (report['exit_status'], report['done'], report['resumed']) == (0, report['total'], True)
 
 
 def test_check_mode_fetches_nothing(host):
     empty_cache(host)
-    result = warm('--check')
-    assert result.returncode == 0
-    assert re.search(r'warm: would ask for \d+ URLs', result.stdout)
-    assert entries(host) == 0
+    result = play('--check')
+    assert result.returncode == 0, result.stdout
+    assert re.search(r'warm: would look at \d+ pages', result.stdout)
+    assert not entries(host)
 
 
-def test_too_little_coverage_is_a_failure_with_its_causes(host):
-    sources = [{'name': 'studies', 'list': '/studies', 'page_size': 10, 'urls': ['/studies/{id}', '/studies/{id}/nothing']}]
-    result = warm('-e', json.dumps({'cache_warm_sources': sources, 'cache_warm_catalogue': ''}))
-    assert result.returncode != 0
-    output = ' '.join((result.stdout + result.stderr).split())
-    assert 'coverage 50.00 % is below minimum_coverage 99.00 %' in output
-    assert 'x HTTP 404, e.g. /studies/' in output
+def test_shares_are_disjoint_and_complete(host):
+    found = []
+    for index in range(2):
+        empty_cache(host)
+        with settings(host, share={'index': index, 'count': 2}):
+            start(host)
+            assert wait(host)['exit_status'] == 0
+        found.append(entries(host))
+    start(host)
+    report = wait(host)
+    assert not found[0] & found[1]
+    assert found[0] | found[1] == entries(host)
+    assert all(len(share) > report['total'] / 4 for share in found)

@@ -1,0 +1,8 @@
+"""Shows how far the module of the same name is."""
+from __future__ import annotations
+
+from ..plugin_utils.progress import ProgressAction
+
+
+class ActionModule(ProgressAction):
+    verb = "cache"

@@ -1,0 +1,310 @@
+"""What a job has finished, so that a kill, a reboot or a full disk costs less than a second.
+
+SQLite, because it is tried by everybody what an append-only file of our own would have to prove: a transaction that is
+written is whole after a kill or a power cut at any moment (write-ahead log, synchronous), damage is noticed, and ten
+million pages are looked up from disk, not from memory. A page is a 64-bit fingerprint: 17 bytes on disk; that two of
+ten million pages share one has a probability of 3 in a million. Nothing here reads the clock of the day.
+"""
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from .items import Item
+
+FAILED = "failed"
+# At 12,000 pages a second, a kill costs half a percent of a million.
+COMMIT_INTERVAL_SECONDS = 0.5
+# How many fingerprints one query looks up: SQLite allows 32,766 (SQLITE_MAX_VARIABLE_NUMBER).
+_QUERY_SIZE = 5000
+_CACHE_KIB = 32 * 1024
+_SCHEMA = """
+CREATE TABLE job (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE cursor (source TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE outcome (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE page (fingerprint INTEGER PRIMARY KEY, outcome INTEGER NOT NULL);
+CREATE TABLE failure (fingerprint INTEGER PRIMARY KEY, cause TEXT NOT NULL, path TEXT NOT NULL, source TEXT NOT NULL,
+                      optional INTEGER NOT NULL, refresh INTEGER NOT NULL, route TEXT NOT NULL);
+"""
+
+
+class JournalError(Exception):
+    """The journal cannot be written; the text says why and what to do. What was committed stays."""
+
+
+class Failure(NamedTuple):
+    """A page that failed for good, and why."""
+
+    item: Item
+    cause: str
+
+
+class _Note(NamedTuple):
+    outcome: str
+    item: Item | None
+    cause: str
+
+
+def fingerprint(text: str) -> int:
+    """Return the signed 64-bit fingerprint of a page: of the text of its key, as keys.Key.fingerprint."""
+    data = hashlib.md5(text.encode("utf-8", "surrogateescape"), usedforsecurity=False).digest()
+    return int.from_bytes(data[:8], "big", signed=True)
+
+
+class Journal:
+    """The journal of one job in `directory`; a context manager, which commits at its end.
+
+    `job` identifies what is warmed (hash of sources, routes, refresh). A journal of another job, or of one that is
+    complete, is begun anew. `texts` are what name a page: the text of its key.
+    `resumed`: whether an unfinished job goes on. `problems`: sentences for the report, e.g. about a damaged journal.
+    `before_commit`: called before each commit, for what must be on disk before the journal says that it is.
+    """
+
+    def __init__(self, directory: str, job: str):
+        self.problems: list[str] = []
+        self.resumed = False
+        self._path = Path(directory, "journal.sqlite")
+        self._job = job
+        self._notes: dict[int, _Note] = {}
+        self._cursors: dict[str, str] = {}
+        self._numbers: dict[str, int] = {}
+        self._failures = 0
+        self.before_commit: Callable[[], None] = lambda: None
+        self._committed_at = time.monotonic()
+        self._database: sqlite3.Connection | None = None
+        self._guarded(self._open)
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, kind, *_exception) -> None:
+        # The exception that is on its way says more than that the end could not be written either.
+        with contextlib.suppress(JournalError) if kind else contextlib.nullcontext():
+            self.close()
+
+    def finished(self, fingerprints: Iterable[int]) -> set[int]:
+        """Return which of the fingerprints are finished."""
+        fingerprints = list(fingerprints)
+        found = self._guarded(lambda: self._stored(fingerprints))
+        # What is noted and not written yet is newer.
+        for number in self._notes.keys() & fingerprints:
+            (found.discard if self._notes[number].outcome == FAILED else found.add)(number)
+        return found
+
+    def known(self, texts: Iterable[str]) -> set[str]:
+        """Return which of the pages are finished; failed ones are not."""
+        by_fingerprint = {fingerprint(text): text for text in texts}
+        return {by_fingerprint[number] for number in self.finished(by_fingerprint)}
+
+    def note(self, page: str | int, outcome: str, item: Item | None = None, cause: str = "") -> None:
+        """Note how a page, by its text or fingerprint, ended; written about twice a second.
+
+        FAILED needs its item and cause, and is never final.
+        """
+        if outcome == FAILED and item is None:
+            raise ValueError("a failure is noted with its item")
+        number = page if isinstance(page, int) else fingerprint(page)
+        self._notes[number] = _Note(outcome, item, cause)
+        self._commit_in_time()
+
+    def note_all(self, pages: Iterable[int], outcome: str) -> None:
+        """Note that pages, by their fingerprints, ended the same way, and well."""
+        self._notes.update(dict.fromkeys(pages, _Note(outcome, None, "")))
+        self._commit_in_time()
+
+    def _commit_in_time(self) -> None:
+        if time.monotonic() - self._committed_at >= COMMIT_INTERVAL_SECONDS:
+            self.commit()
+
+    def cursor(self, source: str) -> object:
+        """Return the saved cursor of a source, or None."""
+        text = self._cursors.get(source)
+        if text is None:
+            row = self._guarded(lambda: self._database.execute(
+                "SELECT value FROM cursor WHERE source = ?", (source,)).fetchone())
+            text = row[0] if row else "null"
+        return json.loads(text)
+
+    def set_cursor(self, source: str, cursor: object) -> None:
+        """Save where a source is resumed, in one transaction with what was noted before."""
+        self._cursors[source] = json.dumps(cursor)
+
+    def outcomes(self) -> dict[str, int]:
+        """Return how many pages ended how, in all runs of the job; reads the whole journal."""
+        self.commit()
+        counts = dict(self._guarded(lambda: self._database.execute(
+            "SELECT name, count(*) FROM page JOIN outcome ON number = outcome GROUP BY number").fetchall()))
+        return counts | {FAILED: self._failures} if self._failures else counts
+
+    def failures(self, limit: int | None = None) -> list[Failure]:
+        """Return pages that failed. Who resumes asks for them again first: the cursors are beyond them."""
+        self.commit()
+        rows = self._guarded(lambda: self._database.execute(
+            "SELECT cause, path, source, optional, refresh, route FROM failure ORDER BY cause, path LIMIT ?",
+            (-1 if limit is None else limit,)).fetchall())
+        return [Failure(Item(path, source, bool(optional), bool(refresh), route), cause)
+                for cause, path, source, optional, refresh, route in rows]
+
+    def commit(self) -> None:
+        """Write what was noted; raise JournalError where the disk is full (nothing is lost: commit again)."""
+        if self._notes or self._cursors:
+            self.before_commit()
+            self._guarded(lambda: self._transaction(self._write))
+            self._notes.clear()
+            self._cursors.clear()
+        self._committed_at = time.monotonic()
+
+    def complete(self) -> None:
+        """Note that the job is done: the next one begins anew."""
+        self.commit()
+        self._guarded(lambda: self._transaction(lambda: self._database.execute(
+            "REPLACE INTO job VALUES ('complete', 'yes')")))
+
+    def close(self) -> None:
+        """Commit and close; a second time does nothing."""
+        if self._database is None:
+            return
+        try:
+            self.commit()
+        finally:
+            self._disconnect()
+
+    def _open(self) -> None:
+        """Go on with the journal that is there, if it is this job's and unfinished, else begin one."""
+        self._connect()
+        if self._tables():
+            damage = self._database.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if damage != "ok":
+                raise _damaged(damage)
+            about = dict(self._database.execute("SELECT name, value FROM job"))
+            if about.get("job") == self._job and "complete" not in about:
+                self.resumed = True
+                self._numbers = dict(self._database.execute("SELECT name, number FROM outcome"))
+                self._failures = self._count_failures()
+                return
+            self._disconnect()
+            self._remove()
+            self._connect()
+        self._transaction(self._create)
+
+    def _connect(self) -> None:
+        self._database = sqlite3.connect(self._path, isolation_level=None, timeout=0)
+        # Only one may use it, which also needs no shared memory beside it.
+        self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        self._database.execute("PRAGMA journal_mode = WAL")
+        # What is committed outlives a power cut: two fsync(2) per second.
+        self._database.execute("PRAGMA synchronous = FULL")
+        self._database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+
+    def _disconnect(self) -> None:
+        if self._database is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._database.close()
+            self._database = None
+
+    def _tables(self) -> bool:
+        return bool(self._database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0])
+
+    def _create(self) -> None:
+        for statement in _SCHEMA.split(";"):
+            self._database.execute(statement)
+        self._database.execute("INSERT INTO job VALUES ('job', ?)", (self._job,))
+        self._numbers = {}
+        self._failures = 0
+
+    def _remove(self) -> None:
+        # In this order: SQLite ignores a log without its database.
+        for suffix in ("", "-wal"):
+            Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+
+    def _move_aside(self) -> str:
+        aside = f"{self._path}.damaged"
+        for suffix in ("", "-wal"):
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(f"{self._path}{suffix}", aside + suffix)
+        return aside
+
+    def _stored(self, fingerprints: list[int]) -> set[int]:
+        found: set[int] = set()
+        for begin in range(0, len(fingerprints), _QUERY_SIZE):
+            part = fingerprints[begin:begin + _QUERY_SIZE]
+            marks = ",".join("?" * len(part))
+            found.update(itertools.chain.from_iterable(self._database.execute(
+                f"SELECT fingerprint FROM page WHERE fingerprint IN ({marks})", part)))
+        return found
+
+    def _transaction(self, work: Callable[[], object]) -> None:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            work()
+            self._database.execute("COMMIT")
+        except sqlite3.Error:
+            # SQLite may have rolled back by itself.
+            if self._database.in_transaction:
+                with contextlib.suppress(sqlite3.Error):
+                    self._database.execute("ROLLBACK")
+            raise
+
+    def _write(self) -> None:
+        for outcome in {note.outcome for note in self._notes.values()}:
+            # A transaction that failed took the row back; the number stays.
+            number = self._numbers.setdefault(outcome, len(self._numbers))
+            self._database.execute("INSERT OR IGNORE INTO outcome VALUES (?, ?)", (number, outcome))
+        # In the order of the tree: neighbours share a page of it.
+        finished = sorted((number, self._numbers[note.outcome]) for number, note in self._notes.items()
+                          if note.outcome != FAILED)
+        failed = [(number, note.cause, note.item.path, note.item.source, note.item.optional, note.item.refresh,
+                   note.item.route) for number, note in self._notes.items() if note.outcome == FAILED]
+        self._database.executemany("REPLACE INTO page VALUES (?, ?)", finished)
+        if self._failures:
+            self._database.executemany("DELETE FROM failure WHERE fingerprint = ?", ((row[0],) for row in finished))
+        self._database.executemany("DELETE FROM page WHERE fingerprint = ?", ((row[0],) for row in failed))
+        self._database.executemany("REPLACE INTO failure VALUES (?, ?, ?, ?, ?, ?, ?)", failed)
+        self._database.executemany("REPLACE INTO cursor VALUES (?, ?)", self._cursors.items())
+        self._failures = self._count_failures()
+
+    def _count_failures(self) -> int:
+        return self._database.execute("SELECT count(*) FROM failure").fetchone()[0]
+
+    def _guarded(self, work: Callable[[], object]):
+        """Do what needs the database; a damaged one is moved aside and begun anew, other errors become sentences."""
+        try:
+            return work()
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xff not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                raise self._sentence(error) from None
+            self._disconnect()
+            try:
+                aside = self._move_aside()
+                self.problems.append(f"{self._path}: damaged ({error}); moved aside to {aside} and begun anew: what is "
+                                     "in the cache already is not fetched again")
+                self._open()
+                return None if work == self._open else work()
+            except (sqlite3.Error, OSError) as second:
+                raise self._sentence(second) from None
+        except OSError as error:
+            raise self._sentence(error) from None
+
+    def _sentence(self, error: Exception) -> JournalError:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xff
+        remedy = {
+            sqlite3.SQLITE_FULL: "the disk is full; make room and start again: nothing that was written is lost",
+            sqlite3.SQLITE_BUSY: "another process uses it; let it end, or end it",
+            sqlite3.SQLITE_CANTOPEN: "it cannot be opened; does the directory exist, and may this user write there?",
+            sqlite3.SQLITE_READONLY: "it may not be written; give it to the user that warms",
+        }.get(code, f"{error}; is the disk full or failing? Make room and start again")
+        return JournalError(f"{self._path}: {remedy}")
+
+
+def _damaged(what: str) -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError(what.splitlines()[-1])
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
