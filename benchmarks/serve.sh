@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# How much of a plain nginx's speed is left in the cache as the role configures it: requests per second and 99th percentile
-# of pages that are cached, against the same nginx with a proxy_cache configuration of a dozen lines
+# How much of a plain nginx's speed is left in the cache as the role configures it: requests per second and 99th
+# percentile of pages that are cached, against the same nginx with a proxy_cache configuration of a dozen lines
 # (benchmarks/serve/minimal.conf). Both run on this machine on loopback ports, in turns, over HTTP/1.1 (wrk) and HTTP/2
 # (h2load), each with TLS; compared are the medians of the rounds, and the smaller ratio counts.
 # usage: benchmarks/serve.sh [rounds [seconds]]
 #
 # To know when reading the figure:
-# - The load comes from the same processors, so that requests per second are less than a host of its own would serve; the
-#   ratio is flattered a little, because the clients' share is the same on both sides.
+# - The load comes from the same processors, so that requests per second are less than a host of its own would serve;
+#   the ratio is flattered a little, because the clients' share is the same on both sides.
 # - The deployed side does more for each request: it matches the policy's routes, tidies up the arguments, looks for the
 #   maintenance, sends a dozen headers, and writes a log line of three times the length. Both sides write their log in
 #   portions, although the short configuration of most sites writes each line by itself.
@@ -43,7 +43,8 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj 
 ansible-playbook -i benchmarks/serve/inventory.yml benchmarks/serve/render.yml \
   -e destination="$directory/deployed.conf" -e image_server_port=$image_server_port >"$directory/rendered" ||
   { cat "$directory/rendered" >&2; exit 2; }
-sed -i "s,/run/nginx.pid,$directory/deployed.pid,; s,/var/log/nginx,$directory/log,; s,/var/cache/nginx,$directory/deployed,
+sed -i "s,/run/nginx.pid,$directory/deployed.pid,; s,/var/log/nginx,$directory/log,
+  s,/var/cache/nginx,$directory/deployed,
   s,/etc/nginx/snippets,$directory/snippets,; s,/etc/nginx/maintenance,$directory/maintenance,
   s,/etc/ssl/certs/imaging-repository.pem,$directory/certificate.pem,
   s,/etc/ssl/private/imaging-repository.key,$directory/key.pem,; s,/var/lib/nginx/proxy,$directory/temporary,
@@ -71,11 +72,12 @@ for port in $deployed_port $minimal_port; do
 done
 
 # Prints requests per second, the 99th percentile in milliseconds and errors.
-http1() { wrk --threads 1 --connections 64 --duration "${seconds}s" --script benchmarks/serve/requests.lua "https://127.0.0.1:$1" |
-  awk '$1 == "FIGURES" { print $2, $3, $4 }'; }
+http1() { wrk --threads 1 --connections 64 --duration "${seconds}s" --script benchmarks/serve/requests.lua \
+  "https://127.0.0.1:$1" | awk '$1 == "FIGURES" { print $2, $3, $4 }'; }
 # nginx closes a connection after 1,000 requests, which h2load counts as failures: 16 connections of 900.
 http2() { h2load --clients 16 --max-concurrent-streams 10 --requests 14400 --base-uri "https://127.0.0.1:$1" \
-  --input-file "$PATHS" | awk '/^finished in/ { rate = $4 } /^requests:/ { failed = $10 + $12 + $14 } END { print rate, 0, failed }'; }
+  --input-file "$PATHS" |
+  awk '/^finished in/ { rate = $4 } /^requests:/ { failed = $10 + $12 + $14 } END { print rate, 0, failed }'; }
 for round in $(seq "$rounds"); do
   for protocol in http1 http2; do
     # Whoever comes second in a round comes first in the next.
@@ -96,7 +98,8 @@ from pathlib import Path
 goal = float(sys.argv[2])
 rows = [line.split() for line in Path(sys.argv[1]).read_text().splitlines()]
 ratios = []
-for protocol, name in (('http1', 'HTTP/1.1 with TLS, 64 connections'), ('http2', 'HTTP/2, 16 connections of 10 streams')):
+protocols = {'http1': 'HTTP/1.1 with TLS, 64 connections', 'http2': 'HTTP/2, 16 connections of 10 streams'}
+for protocol, name in protocols.items():
     rate, tail = {}, {}
     for side in ('minimal', 'deployed'):
         mine = [row[2:] for row in rows if row[:2] == [protocol, side]]
@@ -106,7 +109,8 @@ for protocol, name in (('http1', 'HTTP/1.1 with TLS, 64 connections'), ('http2',
         tail[side] = statistics.median(float(row[1]) for row in mine)
     ratios.append(rate['deployed'] / rate['minimal'])
     latency = f", p99 {tail['minimal']:.1f} and {tail['deployed']:.1f} ms" if protocol == 'http1' else ''
-    print(f"{name}: minimal {rate['minimal']:.0f}/s, deployed {rate['deployed']:.0f}/s{latency}, ratio {ratios[-1]:.2f}")
+    rates = f"minimal {rate['minimal']:.0f}/s, deployed {rate['deployed']:.0f}/s"
+    print(f'{name}: {rates}{latency}, ratio {ratios[-1]:.2f}')
 print(f'serve_of_minimal: {min(ratios):.2f} (goal {goal})')
 sys.exit(min(ratios) < goal)
 PYTHON

@@ -1,17 +1,17 @@
 #!/bin/bash
-# How fast the warm asks for what costs nothing to answer: 20,000 hot objects of 6 kB from a static nginx on this machine, 32
-# in flight, by cache-warm (journal, status file, metrics and the sample in the end included), a bare loop over libcurl's
-# multi interface, aiohttp, four `wget -i` abreast, `xargs -P curl` and `curl --parallel`, in turns.
+# How fast the warm asks for what costs nothing to answer: 20,000 hot objects of 6 kB from a static nginx on this
+# machine, 32 in flight, by cache-warm (journal, status file, metrics and the sample in the end included), a bare loop
+# over libcurl's multi interface, aiohttp, four `wget -i` abreast, `xargs -P curl` and `curl --parallel`, in turns.
 # usage: benchmarks/warm_client.sh [rounds, default 5]
 #
 # To know when reading the figures:
 # - The bare loop keeps nothing, checks nothing but the status and cannot go on where it was cut; it is the bound.
-# - cache-warm reads its list twice (to count it), works out the key of each URL, notes each in SQLite and asks for 1,000 of
-#   them again: 5 % more requests, which its rate does not count.
+# - cache-warm reads its list twice (to count it), works out the key of each URL, notes each in SQLite and asks for
+#   1,000 of them again: 5 % more requests, which its rate does not count.
 # - The three in Python are timed from the first step of their work, without the start of the interpreter; the others as
 #   commands. "whole command" is cache-warm with the start of Python.
-# - wget gets a quarter of the URLs, `curl --parallel` a tenth, and one process of curl per URL a fiftieth: else the others
-#   would wait for minutes.
+# - wget gets a quarter of the URLs, `curl --parallel` a tenth, and one process of curl per URL a fiftieth: else the
+#   others would wait for minutes.
 # - Client and nginx share the machine's cores.
 . "$(dirname "$0")/../bin/environment"
 install_packages nginx wget curl python3-pycurl python3-aiohttp

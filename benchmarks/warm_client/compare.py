@@ -30,8 +30,8 @@ http {{
     sendfile on;
     keepalive_requests 1000000;
     client_body_temp_path {directory}/temporary; proxy_temp_path {directory}/temporary;
-    fastcgi_temp_path {directory}/temporary; uwsgi_temp_path {directory}/temporary; scgi_temp_path {directory}/temporary;
-    server {{
+    fastcgi_temp_path {directory}/temporary; uwsgi_temp_path {directory}/temporary; scgi_temp_path
+    {directory}/temporary; server {{
         listen 127.0.0.1:{port};
         root {directory}/www;
         add_header X-Cache-Status HIT;
@@ -56,7 +56,8 @@ def prepare(directory: pathlib.Path) -> int:
     for part in range(4):
         (directory / f"urls-{part}").write_text("".join(urls[part:URLS // 4:4]))
     (directory / "urls-few").write_text("".join(urls[:URLS // 50]))
-    (directory / "curl").write_text("".join(f'url = "{url.strip()}"\noutput = /dev/null\n' for url in urls[:URLS // 10]))
+    (directory / "curl").write_text("".join(
+        f'url = "{url.strip()}"\noutput = /dev/null\n' for url in urls[:URLS // 10]))
     (directory / "nginx.conf").write_text(NGINX.format(
         directory=directory, port=port, user="user root;" if os.geteuid() == 0 else ""))
     subprocess.run(["/usr/sbin/nginx", "-p", directory, "-c", directory / "nginx.conf", "-e", directory / "error.log"],
@@ -119,9 +120,11 @@ def main(rounds: int) -> int:
             "aiohttp": lambda: script(directory, "with_aiohttp.py"),
             "wget -i, four abreast": lambda: shell(wget, URLS // 4),
             "xargs -P 32 curl": lambda: shell(
-                f"xargs --max-procs={IN_FLIGHT} --max-args=1 curl --silent --output /dev/null <{directory}/urls-few", URLS // 50),
+                f"xargs --max-procs={IN_FLIGHT} --max-args=1 curl --silent --output /dev/null <{directory}/urls-few",
+                URLS // 50),
             "curl --parallel": lambda: shell(
-                f"curl --silent --no-progress-meter --parallel --parallel-max {IN_FLIGHT} --config {directory}/curl 2>{directory}/curl.log", URLS // 10),
+                f"curl --silent --no-progress-meter --parallel --parallel-max {IN_FLIGHT} --config {directory}/curl "
+                f"2>{directory}/curl.log", URLS // 10),
         }
         # Everything is in memory from here on.
         script(directory, "bare.py")
@@ -146,7 +149,8 @@ def main(rounds: int) -> int:
         share = statistics.median(one / of for one, of in zip(rate, bare, strict=True))
         print(f"| {name} | {statistics.median(rate):,.0f} | {share:.2f} |")
     of_bare = statistics.median(one / of for one, of in zip(rates["cache-warm"], bare, strict=True))
-    times = statistics.median(one / of for one, of in zip(rates["cache-warm"], rates["wget -i, four abreast"], strict=True))
+    wget_rates = rates["wget -i, four abreast"]
+    times = statistics.median(one / of for one, of in zip(rates["cache-warm"], wget_rates, strict=True))
     print(f"\nwarm_client_of_bare_loop: {of_bare:.2f} (goal {GOAL_OF_BARE})")
     print(f"warm_client_times_wget: {times:.1f} (goal {GOAL_TIMES_WGET})")
     return 0 if of_bare >= GOAL_OF_BARE and times >= GOAL_TIMES_WGET else 1

@@ -1,7 +1,7 @@
 """The entries of nginx's cache as files: which there are, removed from disk or fetched anew.
 
-nginx 1.22 keeps an entry in a file below its zone's directory, in two levels of subdirectories (levels=1:2), named by the
-MD5 of its key: ``ngx_http_file_cache_header_t``, ``\\nKEY: <key>\\n``, the headers of the image server, the body
+nginx 1.22 keeps an entry in a file below its zone's directory, in two levels of subdirectories (levels=1:2), named by
+the MD5 of its key: ``ngx_http_file_cache_header_t``, ``\\nKEY: <key>\\n``, the headers of the image server, the body
 (cache_warm/zones.py). An entry whose file is gone is fetched again when somebody asks for it; the zone's count of bytes
 falls when the entry would have expired.
 """
@@ -94,11 +94,13 @@ def read_entry(zone: str, file: str, directory: int) -> Entry | None:
 
 
 def leaves(directory: str, digest: str = "") -> Iterator[tuple[str, int]]:
-    """Yield the directories in which a zone keeps files, with a descriptor that is open meanwhile; links are not followed.
+    """Yield the directories in which a zone keeps files, with a descriptor that is open meanwhile; no link is followed.
 
     `digest`: only the directory of this name's file.
     """
-    names = [f"{digest[31]}/{digest[29:31]}"] if digest else [f"{one:x}/{two:02x}" for one in range(16) for two in range(256)]
+    names = [f"{one:x}/{two:02x}" for one in range(16) for two in range(256)]
+    if digest:
+        names = [f"{digest[31]}/{digest[29:31]}"]
     for name in names:
         path = f"{directory}/{name}"
         try:
@@ -106,7 +108,8 @@ def leaves(directory: str, digest: str = "") -> Iterator[tuple[str, int]]:
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
-            raise EntriesError(f"{path}: cannot be read ({error.strerror}); see to it, then run the same again") from error
+            raise EntriesError(
+                f"{path}: cannot be read ({error.strerror}); see to it, then run the same again") from error
         try:
             yield path, descriptor
         finally:
@@ -167,7 +170,8 @@ class Cache:
     """The cache on its own host: its loopback port and the port that rewrites. Connections are kept, one per thread."""
 
     def __init__(self, url: str, refresh_url: str, timeout_seconds: float = 60.0):
-        self._addresses = {"url": urllib.parse.urlsplit(url).netloc, "refresh_url": urllib.parse.urlsplit(refresh_url).netloc}
+        urls = {"url": url, "refresh_url": refresh_url}
+        self._addresses = {name: urllib.parse.urlsplit(one).netloc for name, one in urls.items()}
         self._timeout_seconds = timeout_seconds
         self._local = threading.local()
 
@@ -221,8 +225,8 @@ def selection_of(text: str, routes: Routes, members: Iterable[Mapping[str, str]]
             path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         key = routes.key(path)
         if key is None:
-            raise EntriesError(f"{text}: no route of the cache policy serves it; correct the URL, or name several pages by a "
-                               "pattern, for example ~^/instances/")
+            raise EntriesError(f"{text}: no route of the cache policy serves it; correct the URL, or name several pages "
+                               "by a pattern, for example ~^/instances/")
         return Selection(path=path, digest=key.digest)
     if not _STUDY(text):
         raise EntriesError(f"{text}: is neither a path, a pattern nor the id of a study; begin a path with / and a "
@@ -230,7 +234,8 @@ def selection_of(text: str, routes: Routes, members: Iterable[Mapping[str, str]]
     return Selection(ids=study_ids(text, members, cache, look_only))
 
 
-def study_ids(study: str, members: Iterable[Mapping[str, str]], cache: Cache, look_only: bool = False) -> frozenset[str]:
+def study_ids(study: str, members: Iterable[Mapping[str, str]], cache: Cache,
+              look_only: bool = False) -> frozenset[str]:
     """Return the ids of a study and of all that belongs to it.
 
     `members`: from the policy, level by level ``{path, field}``: the page of each id of the level before, and the key
@@ -253,7 +258,8 @@ def study_ids(study: str, members: Iterable[Mapping[str, str]], cache: Cache, lo
             try:
                 found += [str(one) for one in json.loads(body)[member["field"]]]
             except (ValueError, KeyError, TypeError) as error:
-                raise EntriesError(f"{path}: has no list {member['field']}; correct study_members in the cache policy") from error
+                raise EntriesError(
+                    f"{path}: has no list {member['field']}; correct study_members in the cache policy") from error
         ids.update(found)
         level = found
     return frozenset(ids)
@@ -298,8 +304,8 @@ def refresh(wanted: Iterable[tuple[str, str | None]], cache: Cache, *, concurren
             done: Callable[[int, int], None] = lambda pages, failed: None) -> Refreshed:
     """Fetch pages anew; each is a path and the checksum of its body until now.
 
-    An entry of which the image servers say anything but 200 stays as it is. `done` is told how many pages are done and how
-    many of them failed. Raises EntriesError when the cache does not answer.
+    An entry of which the image servers say anything but 200 stays as it is. `done` is told how many pages are done and
+    how many of them failed. Raises EntriesError when the cache does not answer.
     """
     changed: list[str] = []
     failures: dict[str, list[str]] = collections.defaultdict(list)

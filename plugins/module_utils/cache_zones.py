@@ -25,12 +25,13 @@ def cache_zones(
 ) -> list[dict[str, Any]]:
     """Return the zones as nginx gets them, in the policy's order.
 
-    `volume_gib`: size of the volume, 0 where it is not known: the sizes are the policy's then. `volume_percent`: how much
-    of it the zones fill. `expected_entries`: how many entries a zone will have, by name, where the site knows it.
+    `volume_gib`: size of the volume, 0 where it is not known: the sizes are the policy's then. `volume_percent`: how
+    much of it the zones fill. `expected_entries`: how many entries a zone will have, by name, where the site knows it.
     `keys_size_mib`: sizes that somebody chose instead of the computed ones, by name.
 
-    Each is ``{name, directory, max_size_mib, mean_size_kib, entries, keys_size_mib, inactive, min_free_mib}``; ``entries``
-    is how many it is expected to hold when it is full: the known number, at least as many as its size holds.
+    Each is ``{name, directory, max_size_mib, mean_size_kib, entries, keys_size_mib, inactive, min_free_mib}``;
+    ``entries`` is how many it is expected to hold when it is full: the known number, at least as many as its size
+    holds.
     """
     volume_mib = int(volume_gib) * 1024
     weights = sum(zone["max_size_mib"] for zone in policy_zones)
@@ -75,16 +76,16 @@ def zone_problems(
         holds, needed = zone["keys_size_mib"] * KEYS_PER_MIB, needed_keys_mib(zone["entries"])
         if zone["keys_size_mib"] < needed:
             problems.append(
-                f"cache_keys_size_mib.{zone['name']}: {zone['keys_size_mib']} MiB hold {holds:,} keys, but {zone['entries']:,} "
-                f"entries are expected ({zone['max_size_mib']:,} MiB of {zone['mean_size_kib']} KiB each, or as "
-                f"cache_expected_entries says); set {needed}, or leave it out")
+                f"cache_keys_size_mib.{zone['name']}: {zone['keys_size_mib']} MiB hold {holds:,} keys, but "
+                f"{zone['entries']:,} entries are expected ({zone['max_size_mib']:,} MiB of {zone['mean_size_kib']} KiB each, "
+                f"or as cache_expected_entries says); set {needed}, or leave it out")
     return problems
 
 
 def zone_warnings(
     zones: Sequence[Mapping[str, Any]], expected_entries: Mapping[str, int] | None = None, volume_gib: int = 0,
 ) -> list[str]:
-    """Return which zones are too small for the entries that the site expects, with the size that is not; one sentence each.
+    """Return which zones are too small for the entries that the site expects, and which size is not; one sentence each.
 
     Such a site works; what does not fit is evicted and rendered again.
     """

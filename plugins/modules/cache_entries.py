@@ -14,9 +14,9 @@ description:
     the cache.
   - Refreshing asks for each through the port that rewrites; an entry of which the image servers say anything but 200
     stays as it is, and the task fails with the reasons in the end.
-  - Purging removes the files of entries, one by one, and nothing else. Only files below the directories of the zones are
-    looked at, links are not followed, and a file counts as an entry only when it is exactly as nginx 1.22 writes it.
-    Killed half-way, the same task does the rest.
+  - Purging removes the files of entries, one by one, and nothing else. Only files below the directories of the zones
+    are looked at, links are not followed, and a file counts as an entry only when it is exactly as nginx 1.22 writes
+    it. Killed half-way, the same task does the rest.
   - Browsers keep what they have for some minutes more.
 options:
   state:
@@ -45,8 +45,8 @@ options:
     required: true
   study_members:
     description:
-      - What belongs to a study, level by level. The page C(path) of each id of the level before, with C({id}), lists the
-        ids of this level under C(field).
+      - What belongs to a study, level by level. The page C(path) of each id of the level before, with C({id}), lists
+        the ids of this level under C(field).
     type: list
     elements: dict
     default: []
@@ -187,7 +187,8 @@ def main() -> None:
     routes = Routes(parameters["routes"])
     cache = Cache(parameters["url"], parameters["refresh_url"])
     try:
-        selection = selection_of(parameters["what"], routes, parameters["study_members"], cache, look_only=module.check_mode)
+        selection = selection_of(parameters["what"], routes, parameters["study_members"], cache,
+                                 look_only=module.check_mode)
         with Progress(parameters["progress_file"]) as progress:
             result = (purged(module, selection, progress) if parameters["state"] == "purged"
                       else refreshed(module, selection, routes, cache, progress))

@@ -20,7 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugins.module_utils import cache_entries
-from plugins.module_utils.cache_entries import Cache, EntriesError, Selection, pages, purge, refresh, select, selection_of
+from plugins.module_utils.cache_entries import (
+    Cache, EntriesError, Selection, pages, purge, refresh, select, selection_of)
 from plugins.module_utils.cache_warm.keys import Routes
 
 PROJECT = Path(__file__).parents[2]
@@ -35,8 +36,9 @@ def write(zone: dict, key: str, body: bytes = b'body', version: int = 5, name: s
     headers = b'HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n' % len(body)
     text = key.encode('utf-8', 'surrogateescape')
     start = 336 + len(b'\nKEY: ') + len(text) + 1
-    header = struct.pack('=QqqqqqIHHHB128sB128s16s4x', version, int(time.time()) + 1000, 0, 0, 0, int(time.time()), 0, 0,
-                         start, start + len(headers), 0, b'', 0, b'', b'')
+    now = int(time.time())
+    header = struct.pack('=QqqqqqIHHHB128sB128s16s4x', version, now + 1000, 0, 0, 0, now, 0, 0, start,
+                         start + len(headers), 0, b'', 0, b'', b'')
     digest = name or hashlib.md5(text).hexdigest()
     path = Path(zone['directory'], digest[31], digest[29:31], digest)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,7 +104,7 @@ def test_files_that_are_no_entries_stay(zones, filled, tmp_path) -> None:
     link.symlink_to(target)
     purge(zones, pattern('.'))
     assert left(filled) == set()
-    assert all(os.path.lexists(path) for path in (wrong_version, wrong_name, short, received, above, directory, target, link))
+    assert all(map(os.path.lexists, (wrong_version, wrong_name, short, received, above, directory, target, link)))
 
 
 def test_a_directory_of_a_zone_that_is_a_link_is_not_followed(zones, tmp_path) -> None:
@@ -136,7 +138,8 @@ import re
 def slowly(number):
     print(number, flush=True)
     time.sleep(0.001)
-cache_entries.purge(json.loads({json.dumps(zones)!r}), cache_entries.Selection(pattern=re.compile("rendered")), seen=slowly)
+zones, selection = json.loads({json.dumps(zones)!r}), cache_entries.Selection(pattern=re.compile("rendered"))
+cache_entries.purge(zones, selection, seen=slowly)
 '''
     with subprocess.Popen([sys.executable, '-c', program], stdout=subprocess.PIPE) as process:
         for _ in range(50):
@@ -216,7 +219,8 @@ def test_image_servers_know_more_of_a_study_than_the_cache(site) -> None:
     assert selection_of(STUDY, ROUTES, POLICY['study_members'], site.cache()).ids == {STUDY, SERIES, FIRST, SECOND}
     site.asked.clear()
     # Only to look: nothing is rewritten.
-    assert selection_of(STUDY, ROUTES, POLICY['study_members'], site.cache(), look_only=True).ids == {STUDY, SERIES, FIRST}
+    selection = selection_of(STUDY, ROUTES, POLICY['study_members'], site.cache(), look_only=True)
+    assert selection.ids == {STUDY, SERIES, FIRST}
     assert {port for port, _ in site.asked} == {'url'}
 
 
@@ -260,7 +264,8 @@ def test_more_pages_than_a_portion(zones, site) -> None:
         write(zones[0], path)
     site.answers['refresh_url'] = {path: (200, b'new') for path in paths}
     seen = []
-    result = refresh(pages(zones, pattern('.'), ROUTES), site.cache(), concurrency=2, done=lambda *both: seen.append(both))
+    result = refresh(pages(zones, pattern('.'), ROUTES), site.cache(), concurrency=2,
+                     done=lambda *both: seen.append(both))
     assert sorted(result.changed) == paths
     assert seen == [(number, 0) for number in range(1, 251)]
 
@@ -279,7 +284,8 @@ def test_a_cache_that_does_not_answer_is_told(zones, filled, site) -> None:
 
 @given(st.lists(st.text(st.characters(codec='latin-1', exclude_characters='/\0'), min_size=1), min_size=1, max_size=3))
 def test_paths_lead_back_to_their_keys(parts: list[str]) -> None:
-    routes = Routes([{'name': 'any', 'zone': 'any', 'match': r'^/any/[^\0]*$', 'arguments': ['a'], 'argument_patterns': {'a': '.*'}}])
+    routes = Routes([{'name': 'any', 'zone': 'any', 'match': r'^/any/[^\0]*$', 'arguments': ['a'],
+                      'argument_patterns': {'a': '.*'}}])
     key = '/any/' + '/'.join(parts).encode('latin-1').decode('utf-8', 'surrogateescape')
     path = cache_entries.path_of(cache_entries.Entry('any', key, '', 0, 0), routes)
     # Paths with . or .. are never a key; a decoded ? is not told from the arguments.

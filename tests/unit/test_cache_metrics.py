@@ -36,8 +36,8 @@ def line(route: str = 'thumbnail', cache: str = 'HIT', seconds: float = 0.001, p
          sent: int = 100, when: datetime | None = None) -> bytes:
     """One line as nginx writes it."""
     when = when or datetime.now().astimezone()
-    return (f'{{"time":"{when.isoformat(timespec="seconds")}","client":"1.2.3.4","method":"GET","path":"{path}","status":200,'
-            f'"bytes":{sent},"seconds":{seconds:.3f},"route":"{route}","cache":"{cache}","port":{port}}}\n').encode()
+    return (f'{{"time":"{when.isoformat(timespec="seconds")}","client":"1.2.3.4","method":"GET","path":"{path}",'
+            f'"status":200,"bytes":{sent},"seconds":{seconds:.3f},"route":"{route}","cache":"{cache}","port":{port}}}\n').encode()
 
 
 @pytest.fixture
@@ -69,7 +69,8 @@ def metrics(site: dict) -> dict[str, float]:
 
 def counted(site: dict, status: str = 'HIT') -> float:
     """How many thumbnails have had a status until now."""
-    return metrics(site).get(f'imaging_cache_requests_total{{zone="thumbnails",route="thumbnail",status="{status}"}}', 0)
+    labels = f'zone="thumbnails",route="thumbnail",status="{status}"'
+    return metrics(site).get(f'imaging_cache_requests_total{{{labels}}}', 0)
 
 
 def test_metrics_count_visitors_by_zone_route_and_status(site) -> None:
@@ -81,8 +82,8 @@ def test_metrics_count_visitors_by_zone_route_and_status(site) -> None:
     assert found[f'imaging_cache_requests_total{{{thumbnail}"MISS"}}'] == 1
     assert found[f'imaging_cache_sent_bytes_total{{{thumbnail}"HIT"}}'] == 200
     assert found[f'imaging_cache_request_seconds_bucket{{{thumbnail}"HIT",le="0.005"}}'] == 2
-    assert [found[f'imaging_cache_request_seconds_bucket{{{thumbnail}"MISS",le="{le}"}}'] for le in ('0.25', '0.5', '+Inf')] \
-        == [0, 1, 1]
+    slow = [found[f'imaging_cache_request_seconds_bucket{{{thumbnail}"MISS",le="{le}"}}'] for le in ('0.25', '0.5', '+Inf')]
+    assert slow == [0, 1, 1]
     tile = 'zone="tiles",route="tile",status="MISS"'
     assert [found[f'imaging_cache_request_seconds_bucket{{{tile},le="{le}"}}'] for le in ('10.0', '+Inf')] == [0, 1]
     assert found[f'imaging_cache_request_seconds_sum{{{tile}}}'] == 20
@@ -105,7 +106,8 @@ def test_a_line_that_is_not_whole_is_counted_when_it_is(site) -> None:
     assert counted(site) == 2
 
 
-@pytest.mark.parametrize('rubbish', [b'\n', b'{"a": 1}\n', b'[]\n', b'\xff\xfe\x00\n', b'{"cache":"HIT","route":[]}\n', b'7\n'])
+@pytest.mark.parametrize('rubbish', [
+    b'\n', b'{"a": 1}\n', b'[]\n', b'\xff\xfe\x00\n', b'{"cache":"HIT","route":[]}\n', b'7\n'])
 def test_rubbish_is_skipped(site, rubbish) -> None:
     append(site, line(), rubbish, line())
     assert counted(site) == 2
@@ -116,7 +118,8 @@ def test_rotation_loses_nothing_and_counts_nothing_twice(site, tmp_path) -> None
         pytest.skip('needs logrotate')
     rules = tmp_path / 'rules'
     # As Debian's file for nginx, but for the signal and the owner.
-    rules.write_text(f"{site['log']} {{\n daily\n rotate 3\n missingok\n compress\n delaycompress\n notifempty\n create 0640\n}}\n")
+    rules.write_text(f"{site['log']} {{\n daily\n rotate 3\n missingok\n compress\n delaycompress\n notifempty\n "
+                     "create 0640\n}\n")
     expected = 0
     for number in range(5):
         append(site, line(), line())
@@ -185,8 +188,8 @@ def test_large_zones_are_extrapolated(site) -> None:
 
 
 def stats(site: dict, *arguments: str) -> str:
-    return subprocess.run([PROGRAM, '--config', Path(site['state_directory'], 'configuration.json'), 'stats', *arguments],
-                          check=True, text=True, stdout=subprocess.PIPE).stdout
+    configuration = Path(site['state_directory'], 'configuration.json')
+    return subprocess.run([PROGRAM, '--config', configuration, 'stats', *arguments], check=True, text=True, stdout=subprocess.PIPE).stdout
 
 
 def test_statistics_are_of_the_last_day_in_all_files_of_the_log(site) -> None:
@@ -195,7 +198,8 @@ def test_statistics_are_of_the_last_day_in_all_files_of_the_log(site) -> None:
     log = Path(site['log'])
     log.with_name('access.log.1').write_bytes(line('tile', 'EXPIRED') + line('tile', 'MISS', path='/missed'))
     with gzip.open(log.with_name('access.log.2.gz'), 'wb') as stream:
-        stream.write(line(when=now - timedelta(days=2)) + line(cache='MISS', path='/yesterday', when=now - timedelta(hours=23)))
+        stream.write(line(when=now - timedelta(days=2)))
+        stream.write(line(cache='MISS', path='/yesterday', when=now - timedelta(hours=23)))
     old = log.with_name('access.log.3.gz')
     old.write_bytes(b'not even a file of gzip')
     os.utime(old, (time.time() - 3 * 86400,) * 2)
@@ -212,11 +216,12 @@ def test_table_is_for_people(site) -> None:
     append(site, line(), line(cache='MISS', seconds=0.4, path='/missed'))
     fill(site['zones'][0], 7500)
     text = stats(site)
-    assert re.search(r'^thumbnails +2  50\.0 %  +1 ms  +400 ms +200 B +29\.3 MiB  4 MiB +7,500  8,000$', text, re.MULTILINE)
+    row = r'^thumbnails +2  50\.0 %  +1 ms  +400 ms +200 B +29\.3 MiB  4 MiB +7,500  8,000$'
+    assert re.search(row, text, re.MULTILINE)
     assert re.search(r'^ +thumbnail +2 ', text, re.MULTILINE)
     assert re.search(r'^ +1  /missed$', text, re.MULTILINE)
-    assert text.endswith('zone thumbnails: 7,500 entries fill its 8,000 keys, so nginx evicts although there may be space; '
-                         'set cache_keys_size_mib.thumbnails to 2\n')
+    assert text.endswith('zone thumbnails: 7,500 entries fill its 8,000 keys, so nginx evicts although there may be '
+                         'space; set cache_keys_size_mib.thumbnails to 2\n')
 
 
 def test_without_configuration_it_says_what_to_do(tmp_path) -> None:

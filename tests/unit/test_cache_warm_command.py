@@ -10,16 +10,16 @@ from plugins.module_utils.cache_warm import command
 from plugins.module_utils.cache_warm.configuration import Configuration, ConfigurationError, load, problems
 from plugins.module_utils.cache_warm.report import Report
 
-ROUTE = {"name": "tile", "match": "^/tiles/[0-9]+$", "zone": "tiles", "valid": "365d", "arguments": [], "argument_patterns": {},
-         "request_headers": {"Accept": "image/jpeg"}}
+ROUTE = {"name": "tile", "match": "^/tiles/[0-9]+$", "zone": "tiles", "valid": "365d", "arguments": [],
+         "argument_patterns": {}, "request_headers": {"Accept": "image/jpeg"}}
 
 
 def settings(tmp_path=None, **more) -> dict:
     found = {"probe": "/well", "routes": [ROUTE], "sources": [{"name": "urls", "kind": "urls", "file": "/urls"}]}
     if tmp_path is not None:
         (tmp_path / "run").mkdir(exist_ok=True)
-        found |= {"state_directory": str(tmp_path), "runtime_directory": str(tmp_path / "run"), "url": "http://127.0.0.1:9",
-                  "refresh_url": "http://127.0.0.1:9", "attempts": 1}
+        found |= {"state_directory": str(tmp_path), "runtime_directory": str(tmp_path / "run"),
+                  "url": "http://127.0.0.1:9", "refresh_url": "http://127.0.0.1:9", "attempts": 1}
     return found | more
 
 
@@ -55,14 +55,17 @@ def test_right_settings(tmp_path):
      "routes.tile.zone: 'tiles' is not among zones; add it there"),
     ({"share": {"index": 2, "count": 2}}, "share.index: 2 is not below count; count from 0"),
     ({"share": 2}, "share: 2 does not do; write {\"index\": 0, \"count\": 1}"),
-    ({"visitors_p95_limit_seconds": 1}, "visitors_log: missing; name nginx's access log, or set visitors_p95_limit_seconds to 0"),
+    ({"visitors_p95_limit_seconds": 1},
+     "visitors_log: missing; name nginx's access log, or set visitors_p95_limit_seconds to 0"),
     ({"routes": [{**ROUTE, "match": "("}]}, "routes[0].match: no regular expression"),
     ({"routes": {}}, "routes: missing"),
     ({"sources": ["urls"]}, "sources[0]: 'urls' is no object; write {name}"),
     ({"sources": [{"name": "a", "kind": "urls", "file": "/a", "readers": True}]},
      "sources.a.readers: there are no readers; fill readers or remove this source"),
-    ({"sources": [{"name": "a", "kind": "urls", "file": "/a", "readers": 1}]}, "sources[0].readers: 1 does not do; write true or false"),
-    ({"sources": [{"name": "a", "kind": "urls", "file": "/a"}] * 2}, "sources: two are named 'a'; name each differently"),
+    ({"sources": [{"name": "a", "kind": "urls", "file": "/a", "readers": 1}]},
+     "sources[0].readers: 1 does not do; write true or false"),
+    ({"sources": [{"name": "a", "kind": "urls", "file": "/a"}] * 2},
+     "sources: two are named 'a'; name each differently"),
     ({"readers": [{"url": "http://a", "headers": ["x"]}]}, "readers[0].headers: ['x'] does not do; write {name: text}"),
     ({"metrics_file": "x"}, "metrics_file: 'x' is no absolute path; begin with /"),
     ({"skip_cached": "yes"}, "skip_cached: 'yes' does not do; write true or false"),
@@ -172,4 +175,5 @@ def test_order(tmp_path, content, refresh):
 
 def test_paths_are_below_the_directories():
     default = Configuration()
-    assert default.report_path == "/var/lib/cache-warm/report.json" and default.status_path == "/run/cache-warm/status.json"
+    assert default.report_path == "/var/lib/cache-warm/report.json"
+    assert default.status_path == "/run/cache-warm/status.json"

@@ -16,8 +16,10 @@ from plugins.module_utils.cache_warm.sample import Sample
 from plugins.module_utils.cache_warm.transport import Answer
 
 PROBE = "/images?since=0&limit=1"
-IMAGES = {"name": "images", "list": "/images", "page_size": 10, "urls": ["/images/{id}/rendered?width=256", "/images/{id}"]}
-SERIES = {"name": "series", "list": "/series", "page_size": 10, "urls": ["/series/{id}"], "optional_urls": ["/pyramids/{id}"]}
+IMAGES = {"name": "images", "list": "/images", "page_size": 10,
+          "urls": ["/images/{id}/rendered?width=256", "/images/{id}"]}
+SERIES = {"name": "series", "list": "/series", "page_size": 10, "urls": ["/series/{id}"],
+          "optional_urls": ["/pyramids/{id}"]}
 
 
 def route(name: str, match: str, accept: str, **more) -> dict:
@@ -25,7 +27,8 @@ def route(name: str, match: str, accept: str, **more) -> dict:
             "request_headers": {"Accept": accept}, **more}
 
 
-ROUTES = (route("thumbnail", "^/images/[^/]+/rendered$", "image/jpeg", arguments=["width"], argument_patterns={"width": "256"}),
+ROUTES = (route("thumbnail", "^/images/[^/]+/rendered$", "image/jpeg", arguments=["width"],
+                argument_patterns={"width": "256"}),
           route("metadata", "^/(images|series|pyramids)/[^/]+$", "application/json"))
 SETTINGS = Configuration(probe=PROBE, routes=ROUTES, sources=(IMAGES,), concurrency=4, attempts=3, sample_minimum=0,
                          sample_fraction=0.0)
@@ -98,7 +101,8 @@ def server(counts, item=lambda path, refresh, now: page(path)):
 @pytest.fixture
 def run(tmp_path):
     """Return run(answer, **settings) -> (report, transport); the journal stays from one run to the next."""
-    def run(answer, *, refresh=False, limits=None, sampled=False, forgets=False, transport_class=FakeTransport, **settings):
+    def run(answer, *, refresh=False, limits=None, sampled=False, forgets=False, transport_class=FakeTransport,
+            **settings):
         transport = transport_class(answer, forgets)
         configuration = dataclasses.replace(SETTINGS, **settings)
         with Journal(str(tmp_path), job_name(configuration, refresh)) as journal:
@@ -119,8 +123,10 @@ def items(transport):
 
 def test_everything_is_fetched_once(run):
     report, transport = run(server({"/images": 35}))
-    assert sorted(items(transport)) == sorted(f"/images/id-{n}{end}" for n in range(35) for end in ("", "/rendered?width=256"))
-    assert (report.outcomes["miss"], report.done, report.total, report.coverage, report.stopped) == (70, 70, 70, 1.0, "")
+    wanted = [f"/images/id-{number}{end}" for number in range(35) for end in ("", "/rendered?width=256")]
+    assert sorted(items(transport)) == sorted(wanted)
+    assert (report.outcomes["miss"], report.done, report.total, report.coverage) == (70, 70, 70, 1.0)
+    assert report.stopped == ""
     assert report.size_bytes == 700
 
 
@@ -146,7 +152,8 @@ def test_what_no_route_serves_fails_but_not_in_a_log(run, tmp_path):
     (tmp_path / "urls").write_text("/images/a\n/elsewhere\n")
     report, transport = run(server({}), sources=({"name": "urls", "kind": "urls", "file": str(tmp_path / "urls")},))
     assert report.failures == {engine_module.UNSERVED: {"count": 1, "examples": ["/elsewhere"]}}
-    (tmp_path / "map.xml").write_text("<urlset><url><loc>http://a/images/a</loc></url><url><loc>http://a/</loc></url></urlset>")
+    (tmp_path / "map.xml").write_text("<urlset><url><loc>http://a/images/a</loc></url>"
+                                       "<url><loc>http://a/</loc></url></urlset>")
     report, _ = run(server({}), sources=({"name": "map", "kind": "sitemap", "path": str(tmp_path / "map.xml")},))
     assert (report.done, report.total, report.outcomes["failed"]) == (1, 1, 0)
 
@@ -290,8 +297,8 @@ def test_415_of_a_database_that_is_away_is_not_believed(run, probe_while_down):
 
 def test_nobody_answers(run):
     report, _ = run(lambda path, refresh, now: Answer(0, error="connection refused"))
-    assert report.stopped == ("/images?since=0&limit=10: connection refused after 6 attempts; see to nginx on the cache host "
-                              "and to the image servers, then run the warm again")
+    assert report.stopped == ("/images?since=0&limit=10: connection refused after 6 attempts; see to nginx on the "
+                              "cache host and to the image servers, then run the warm again")
 
 
 def test_old_list_is_not_believed(run):
@@ -372,7 +379,8 @@ def test_retry_after_of_one_page_stops_only_that_page(run):
 
     report, transport = run(server({"/images": 50}, item))
     assert report.outcomes["miss"] == 100
-    first, second = (when for (path, _), when in zip(transport.asked, transport.asked_at, strict=True) if path == "/images/id-3")
+    first, second = (when for (path, _), when in zip(transport.asked, transport.asked_at, strict=True)
+                     if path == "/images/id-3")
     assert second - first >= 20
     assert len([when for when in transport.asked_at if first < when < first + 15]) > 50
 
@@ -426,7 +434,8 @@ def test_notices_that_nginx_keeps_nothing(run):
     assert report.outcomes["miss"] < 1000
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("365d", 31536000), ("10s", 10), ("1h30m", 5400), ("90", 90), ("500ms", 0.5)])
+@pytest.mark.parametrize(("text", "seconds"), [
+    ("365d", 31536000), ("10s", 10), ("1h30m", 5400), ("90", 90), ("500ms", 0.5)])
 def test_times_of_nginx(text, seconds):
     assert valid_seconds(text) == seconds
 
@@ -444,7 +453,8 @@ def test_content_type_is_what_the_route_demands(accept, content_type, right):
 
 def test_job_is_another_one_where_another_set_is_warmed():
     names = {job_name(settings, refresh) for settings in (
-        SETTINGS, dataclasses.replace(SETTINGS, sources=(SERIES,)), dataclasses.replace(SETTINGS, share={"index": 0, "count": 2}))
+        SETTINGS, dataclasses.replace(SETTINGS, sources=(SERIES,)),
+        dataclasses.replace(SETTINGS, share={"index": 0, "count": 2}))
         for refresh in (False, True)}
     assert len(names) == 6
     # How fast it goes is not what it is.

@@ -47,8 +47,8 @@ def test_chosen_keys_that_are_too_few_are_told_with_the_figure() -> None:
     zones = cache_zones(POLICY, keys_size_mib={'tiles': 4})
     assert [zone['keys_size_mib'] for zone in zones] == [66, 4, 3]
     assert zone_problems(zones, keys_size_mib={'tiles': 4}) == [
-        'cache_keys_size_mib.tiles: 4 MiB hold 32,000 keys, but 524,288 entries are expected (8,192 MiB of 16 KiB each, or as '
-        'cache_expected_entries says); set 66, or leave it out']
+        'cache_keys_size_mib.tiles: 4 MiB hold 32,000 keys, but 524,288 entries are expected (8,192 MiB of 16 KiB each, '
+        'or as cache_expected_entries says); set 66, or leave it out']
     assert zone_problems(cache_zones(POLICY, keys_size_mib={'tiles': 66})) == []
 
 
@@ -63,12 +63,12 @@ def test_a_volume_that_is_too_small_is_told_with_the_size_that_is_not() -> None:
     zones = cache_zones(POLICY, 20, expected_entries=expected)
     assert zone_problems(zones, expected) == []
     assert zone_warnings(zones, expected, 20) == [
-        'zone thumbnails: 2,800,000 entries of 8 KiB are expected, its 5,772 MiB hold 738,816; a volume of 76 GiB would '
-        'hold them']
+        'zone thumbnails: 2,800,000 entries of 8 KiB are expected, its 5,772 MiB hold 738,816; a volume of 76 GiB '
+        'would hold them']
     assert zone_warnings(cache_zones(POLICY, 76, expected_entries=expected), expected, 76) == []
     assert zone_warnings(cache_zones(POLICY), expected) == [
-        'zone thumbnails: 2,800,000 entries of 8 KiB are expected, its 4,096 MiB hold 524,288; set its max_size_mib in the '
-        'policy to 21875']
+        'zone thumbnails: 2,800,000 entries of 8 KiB are expected, its 4,096 MiB hold 524,288; set its max_size_mib in '
+        'the policy to 21875']
 
 
 @given(

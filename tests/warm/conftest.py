@@ -1,7 +1,7 @@
 """What the warm is tested against: a real nginx of its own, and an image server that misbehaves on purpose.
 
-The nginx has its own prefix, configuration, ports on loopback and process id file below pytest's directory; the machine's
-own is not touched. Its configuration is roles/cache/templates/nginx.conf.j2 without what visitors see of it.
+The nginx has its own prefix, configuration, ports on loopback and process id file below pytest's directory; the
+machine's own is not touched. Its configuration is roles/cache/templates/nginx.conf.j2 without what visitors see of it.
 """
 from __future__ import annotations
 
@@ -98,10 +98,10 @@ def until(condition, seconds: float = 20.0):
 class ImageServer:
     """An HTTP/1.1 server in a thread. What /images/<behaviour>-<anything> is answered, its name says:
 
-    image; 404, 415, 500, 503 and other statuses; 503x2: twice 503, then an image; 429x1after2: once 429 with Retry-After: 2;
-    cut, cutchunked: the connection ends within the answer, the first time; cutalways; chunked; drip: a byte at a time, for
-    ever; reset, close: the first time; redirect; html; fakeimage: an error page that says it is an image; empty; fakeonce:
-    an error page once, then an image.
+    image; 404, 415, 500, 503 and other statuses; 503x2: twice 503, then an image; 429x1after2: once 429 with
+    Retry-After: 2; cut, cutchunked: the connection ends within the answer, the first time; cutalways; chunked; drip: a
+    byte at a time, for ever; reset, close: the first time; redirect; html; fakeimage: an error page that says it is an
+    image; empty; fakeonce: an error page once, then an image.
     """
 
     def __init__(self, latency_seconds: float = 0.0):
@@ -158,7 +158,8 @@ class ImageServer:
             status = 503 if self.everything else 200
             _answer(writer, status, json.dumps(names).encode(), kind="application/json")
             return True
-        return await self._misbehave(writer, self.everything or parts.path.split("/")[2].split("-")[0], self.times[path])
+        behaviour = self.everything or parts.path.split("/")[2].split("-")[0]
+        return await self._misbehave(writer, behaviour, self.times[path])
 
     async def _misbehave(self, writer, behaviour: str, times: int) -> bool:
         first = times == 1
@@ -208,7 +209,8 @@ class ImageServer:
         return True
 
 
-def _answer(writer, status: int, body: bytes, kind: str = "image/jpeg", length: int | None = None, more: str = "") -> None:
+def _answer(writer, status: int, body: bytes, kind: str = "image/jpeg", length: int | None = None,
+            more: str = "") -> None:
     head = (f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\n{more}"
             f"Content-Length: {len(body) if length is None else length}\r\n\r\n")
     writer.write(head.encode() + body)
@@ -298,7 +300,8 @@ class Warm:
         """Start `cache-warm run`, or another command; Python also looks for modules at `python_path`."""
         (self.directory / "config.json").write_text(json.dumps(self.settings))
         return subprocess.Popen(
-            [sys.executable, "-B", "-m", "cache_warm", "--config", self.directory / "config.json", *(arguments or ("run",))],
+            [sys.executable, "-B", "-m", "cache_warm", "--config", self.directory / "config.json",
+             *(arguments or ("run",))],
             env={**os.environ, "PYTHONPATH": f"{REPOSITORY / 'plugins/module_utils'}:{python_path}"},
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -360,7 +363,8 @@ def make_disk(tmp_path):
 
     def make(path: pathlib.Path, size: str):
         path.mkdir(parents=True, exist_ok=True)
-        made = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", path], capture_output=True, text=True)
+        made = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", path], capture_output=True,
+                              text=True)
         if made.returncode:
             pytest.skip(f"a file system cannot be mounted here: {made.stderr.strip()}")
         mounted.append(path)

@@ -6,7 +6,8 @@ import time
 
 from .conftest import until
 
-GOOD = ["image-1", "chunked-1", "cut-1", "cutchunked-1", "reset-1", "close-1", "503x2-1", "502x1-1", "500x1-1", "fakeonce-1"]
+GOOD = ["image-1", "chunked-1", "cut-1", "cutchunked-1", "reset-1", "close-1", "503x2-1", "502x1-1", "500x1-1",
+        "fakeonce-1"]
 BAD = {
     "HTTP 404": "404-1",
     "HTTP 403": "403-1",
@@ -35,12 +36,13 @@ def test_outcome_of_each_kind_of_answer(make_site):
     # The failures matter: they are more than 1 % of all.
     assert result.status == 1 and "is below minimum_coverage 99.00 %" in result.message
     assert {f"/images/{name}" for name in GOOD} <= site.nginx.keys()
-    assert not {f"/images/{name}" for name in ("cutalways-1", "drip-1", "500-1", "503-1", "redirect-1")} & site.nginx.keys()
+    never = ("cutalways-1", "drip-1", "500-1", "503-1", "redirect-1")
+    assert not {f"/images/{name}" for name in never} & site.nginx.keys()
     # All that was said to be in the cache was, when it was asked for again.
     assert result.report["sample"]["asked"] == result.report["sample"]["hit"] == len(GOOD)
     # Tried as often as was said, and what is of no use not again. nginx itself asks once per request.
     times = site.server.times
-    assert (times["/images/404-1"], times["/images/redirect-1"], times["/images/500-1"], times["/images/503-1"]) == (1, 1, 3, 3)
+    assert [times[f"/images/{name}-1"] for name in ("404", "redirect", "500", "503")] == [1, 1, 3, 3]
     # Believed after it was refused twice, and the image server was found well twice.
     assert (times["/images/415-1"], times["/images?since=0&limit=1"]) == (2, 2)
 
@@ -99,7 +101,8 @@ def test_retry_after_is_honoured(site):
         asked = [when for when, path in site.server.asked_at if path.endswith(name)]
         assert len(asked) == 2 and asked[1] - asked[0] >= 1.8
         # Nobody else was asked for meanwhile either.
-        assert max(after - before for before, after in itertools.pairwise(sorted(when for when, _ in site.server.asked_at))) > 1.7
+        every = sorted(when for when, _ in site.server.asked_at)
+        assert max(after - before for before, after in itertools.pairwise(every)) > 1.7
 
 
 def test_bursts_of_503_lose_nothing_and_slow_the_warm_down(make_site):
@@ -153,8 +156,9 @@ def test_pages_that_nginx_lost_fail_the_run(make_site):
     result = site.warm.finish(process)
     sample = result.report["sample"]
     assert result.status == 1 and 0 < sample["hit"] < sample["asked"]
-    assert (f"{sample['asked'] - sample['hit']} of {sample['asked']} pages asked again were not answered from the cache "
-            f"({sample['asked'] - sample['hit']} x MISS") in result.message
+    lost = sample["asked"] - sample["hit"]
+    assert (f"{lost} of {sample['asked']} pages asked again were not answered from the cache ({lost} x MISS"
+            in result.message)
 
 
 def test_a_full_zone_is_not_warmed_further(make_site):

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +29,11 @@ def busy(make_site):
 def kill(process: subprocess.Popen, number: int = signal.SIGKILL) -> None:
     process.send_signal(number)
     process.communicate(timeout=30)
+
+
+def workers(process: subprocess.Popen) -> list[int]:
+    """Return the processes that a warm has started."""
+    return [int(number) for number in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
 
 def repeated(site) -> int:
@@ -102,8 +108,7 @@ def test_a_worker_that_is_killed_is_replaced(busy):
     busy.warm.settings["processes"] = 2
     process = busy.warm.start()
     busy.wait_for(200)
-    worker = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout.split()[0]
-    os.kill(int(worker), signal.SIGKILL)
+    os.kill(workers(process)[0], signal.SIGKILL)
     result = busy.warm.finish(process)
     assert (result.status, result.report["done"], result.report["failed"]) == (0, len(PAGES), 0)
     assert busy.nginx.keys() == KEYS
@@ -113,10 +118,10 @@ def test_workers_end_with_their_parent(busy):
     busy.warm.settings["processes"] = 2
     process = busy.warm.start()
     busy.wait_for(100)
-    workers = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout.split()
-    assert len(workers) == 2
+    found = workers(process)
+    assert len(found) == 2
     kill(process)
-    until(lambda: not any(os.path.exists(f"/proc/{worker}/exe") for worker in workers))
+    until(lambda: not any(os.path.exists(f"/proc/{worker}/exe") for worker in found))
 
 
 def test_nginx_is_reloaded_and_restarted_meanwhile(busy):

@@ -10,8 +10,8 @@ PUBLIC, LOOPBACK, REFRESH = 443, 8081, 8082
 # The public port of the second nginx of test_requests.py.
 LABORATORY = 10443
 
-# Sends {"requests": [{"path", "port", "tls", "method", "headers", "body", "pause_seconds"}], "parallel"} and prints what came
-# back. The path goes out as it stands: an ordinary client would tidy up the hostile ones.
+# Sends {"requests": [{"path", "port", "tls", "method", "headers", "body", "pause_seconds"}], "parallel"} and prints what
+# came back. The path goes out as it stands: an ordinary client would tidy up the hostile ones.
 CLIENT = r'''
 import concurrent.futures, hashlib, http.client, json, ssl, sys, time
 job = json.loads(sys.argv[1])
@@ -42,7 +42,8 @@ with concurrent.futures.ThreadPoolExecutor(job["parallel"]) as pool:
 def ask_many(host, requests: list[dict], port: int = PUBLIC, parallel: int = 1) -> list[dict]:
     """The answers to requests, in their order; each goes to `port` unless it names one."""
     sent = [{'port': port, 'tls': request.get('port', port) in (PUBLIC, LABORATORY), **request} for request in requests]
-    return json.loads(host.check_output("python3 -c %s %s", CLIENT, json.dumps({'requests': sent, 'parallel': parallel})))
+    job = json.dumps({'requests': sent, 'parallel': parallel})
+    return json.loads(host.check_output("python3 -c %s %s", CLIENT, job))
 
 
 def ask(host, path: str, port: int = PUBLIC, **request) -> dict:

@@ -1,7 +1,7 @@
 """Stampedes, failures, parts, conditions, spellings: how nginx answers with the deployed configuration.
 
-A second nginx on the proxy runs that configuration on other ports, before an image server of these tests that answers as
-it is told and remembers what it was asked. Its cache is its own; lists are fresh for one second, so that they get old.
+A second nginx on the proxy runs that configuration on other ports, before an image server of these tests that answers
+as it is told and remembers what it was asked. Its cache is its own; lists are fresh for one second, so that they get old.
 """
 from __future__ import annotations
 
@@ -31,9 +31,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         seen.clear()
         self.reply(200, body, {})
     def do_GET(self):
-        seen.append({"method": self.command, "path": self.path, "headers": sorted(name.lower() for name in self.headers)})
+        names = sorted(name.lower() for name in self.headers)
+        seen.append({"method": self.command, "path": self.path, "headers": names})
         time.sleep(answer.get("delay_seconds", 0))
-        self.reply(answer.get("status", 200), answer.get("body", "0123456789" * 200).encode(), answer.get("headers", {}))
+        body = answer.get("body", "0123456789" * 200).encode()
+        self.reply(answer.get("status", 200), body, answer.get("headers", {}))
     do_HEAD = do_POST = do_GET
     def reply(self, status, body, headers):
         self.send_response(status)
@@ -127,7 +129,8 @@ def started(host) -> Iterator[Laboratory]:
     laboratory = Laboratory(host)
     try:
         laboratory.start_image_server()
-        host.check_output(f"systemd-run --quiet --collect --unit laboratory-nginx nginx -c {DIRECTORY}/nginx.conf -g 'daemon off;'")
+        host.check_output("systemd-run --quiet --collect --unit laboratory-nginx "
+                          f"nginx -c {DIRECTORY}/nginx.conf -g 'daemon off;'")
         laboratory.wait_for(LABORATORY)
         yield laboratory
     finally:
@@ -191,7 +194,8 @@ def test_failures_are_never_kept(laboratory, status) -> None:
     assert [one['status'] for one in answers[1:]] == [shown, shown]
     assert laboratory.kept() == []
     # Visitors are told again for a moment, until it is forgotten. A refresh that fails loses no entry.
-    answers = laboratory.play(answer(), get(path, pause_seconds=2.1), answer(status=status), get(path, REFRESH), get(path))
+    answers = laboratory.play(answer(), get(path, pause_seconds=2.1), answer(status=status), get(path, REFRESH),
+                              get(path))
     assert [answers[number]['status'] for number in (1, 3)] == [200, shown]
     assert seen(answers[4:]) == [(200, 'HIT')]
 
@@ -254,8 +258,8 @@ def test_head_fills_the_cache_with_the_whole_page(laboratory) -> None:
 
 def test_one_page_has_one_key_however_its_query_is_written(laboratory) -> None:
     path = laboratory.thumbnail.partition('?')[0]
-    queries = ['width=256', '_=123&width=256', 'width=256&_=124', 'a&width=256&&b=', 'width=256&width=256', 'Width=9&width=256',
-               'width=256&utm_source=%0d%0aX:%201', 'width=256#top', 'xwidth=7&width=256']
+    queries = ['width=256', '_=123&width=256', 'width=256&_=124', 'a&width=256&&b=', 'width=256&width=256',
+               'Width=9&width=256', 'width=256&utm_source=%0d%0aX:%201', 'width=256#top', 'xwidth=7&width=256']
     lists = ['since=1&limit=2', 'limit=2&since=1', 'limit=2&_=1&since=1']
     answers = laboratory.play(answer(), *[get(f'{path}?{query}') for query in queries],
                               *[get(f'/instances?{query}', LOOPBACK) for query in lists], answer())
@@ -274,8 +278,8 @@ def test_long_addresses_are_short_entries_or_refused(laboratory) -> None:
 
 def test_one_page_has_one_key_however_its_path_is_encoded(laboratory) -> None:
     path = laboratory.thumbnail
-    spellings = [path, path.replace('/instances', '/%69nstances'), path.replace(laboratory.image[:2], '%30%61', 1), '/' + path,
-                 path.replace('/rendered', '//rendered'), path.replace('/rendered', '/./x/../rendered')]
+    spellings = [path, path.replace('/instances', '/%69nstances'), path.replace(laboratory.image[:2], '%30%61', 1),
+                 '/' + path, path.replace('/rendered', '//rendered'), path.replace('/rendered', '/./x/../rendered')]
     answers = laboratory.play(answer(), *map(get, spellings), answer())
     assert seen(answers[1:-1]) == [(200, 'MISS')] + [(200, 'HIT')] * (len(spellings) - 1)
     assert [one['path'] for one in asked(answers[-1])] == [path]
@@ -318,4 +322,5 @@ for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
     found[version.name] = [first, connect(version, session)[1]]
 print(json.dumps(found))
 '''
-    assert json.loads(host.check_output('python3 -c %s', program)) == {'TLSv1_2': [False, True], 'TLSv1_3': [False, True]}
+    found = json.loads(host.check_output('python3 -c %s', program))
+    assert found == {'TLSv1_2': [False, True], 'TLSv1_3': [False, True]}

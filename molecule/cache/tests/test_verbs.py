@@ -98,7 +98,7 @@ def test_visitors_are_counted_through_a_rotation_of_the_log(host, request, insta
     def hits() -> int:
         host.check_output('systemctl start cache-metrics')
         text = host.file('/var/lib/cache-metrics/cache.prom').content_string
-        found = re.search(r'imaging_cache_requests_total\{zone="thumbnails",route="thumbnail",status="HIT"\} (\d+)', text)
+        found = re.search(r'requests_total\{zone="thumbnails",route="thumbnail",status="HIT"\} (\d+)', text)
         return int(found[1]) if found else 0
 
     path = f'/instances/{instances[0]}/rendered?width=256'

@@ -1,13 +1,13 @@
 """The commands of `cache-warm`: run, count, status, report.
 
-The package stands alone: role cache_warm copies this directory and nothing beside it. Whoever starts the service follows
-`<runtime_directory>/status.json` (status.py says what is in it) until its `pid` has ended or its `state` is final, and
-then reads `<state_directory>/report.json` (report.py).
+The package stands alone: role cache_warm copies this directory and nothing beside it. Whoever starts the service
+follows `<runtime_directory>/status.json` (status.py says what is in it) until its `pid` has ended or its `state` is
+final, and then reads `<state_directory>/report.json` (report.py).
 
 `<state_directory>/unfinished` is the order for a warm: whoever starts the service writes it, `{"refresh": true}` or
-`{"refresh": false}`, and `run` without --refresh takes `refresh` from there, so that a refresh which is killed or cut by a
-reboot goes on as one. `run` writes it where it is missing, leaves it on SIGTERM (systemctl stop, shutdown), and removes
-it when the job ends by itself.
+`{"refresh": false}`, and `run` without --refresh takes `refresh` from there, so that a refresh which is killed or cut
+by a reboot goes on as one. `run` writes it where it is missing, leaves it on SIGTERM (systemctl stop, shutdown), and
+removes it when the job ends by itself.
 """
 from __future__ import annotations
 
@@ -149,7 +149,8 @@ def run(settings: Configuration, refresh: bool) -> int:
 def _warm(settings: Configuration, refresh: bool, shown: status.Status) -> tuple[report.Report, bool]:
     """Return what came of the warm, and whether a signal has ended it."""
     transport = _transport(settings)
-    # What exists by now stays; without cycles, what comes goes by itself. Looking for them rarely saves a tenth of the time.
+    # What exists by now stays; without cycles, what comes goes by itself. Looking for them rarely saves a tenth of the
+    # time.
     gc.freeze()
     gc.set_threshold(50_000)
     interrupted = []

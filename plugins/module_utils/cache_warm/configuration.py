@@ -17,7 +17,7 @@ _WINDOW = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5]
 
 
 class ConfigurationError(Exception):
-    """The configuration cannot be used; the text is one sentence per line, each with the key, what is wrong, what to do."""
+    """The configuration cannot be used; the text has a line per problem: the key, what is wrong, what to do."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +96,7 @@ def load(path: str) -> Configuration:
 
 
 def problems(content) -> list[str]:
-    """Return what is wrong in the content of a configuration file, one sentence each: `key: what is wrong; what to do`."""
+    """Return what is wrong in the content of a configuration file, as `key: what is wrong; what to do`."""
     if not isinstance(content, dict):
         return ["the whole file: no JSON object; write {\"url\": ..., \"sources\": [...]}"]
     known = [field.name for field in dataclasses.fields(Configuration)]
@@ -157,7 +157,8 @@ def _url(value) -> list[str]:
 
 
 def _path(value) -> list[str]:
-    return [] if isinstance(value, str) and value.startswith("/") else [f": {value!r} is no absolute path; begin with /"]
+    right = isinstance(value, str) and value.startswith("/")
+    return [] if right else [f": {value!r} is no absolute path; begin with /"]
 
 
 def _path_or_empty(value) -> list[str]:

@@ -4,8 +4,8 @@ One thread. Items flow from the sources through `_feed` (which of them need a re
 through `_page` (what does the answer mean?) to the journal and the report, or to `_later` for another attempt. A source
 that needs a list asks for it by `fetch`, which keeps the pages of the list before in flight meanwhile.
 
-A page counts as warm only when nginx has said that it keeps it: X-Cache-Status HIT, or MISS, EXPIRED or BYPASS with a whole
-answer of the right kind, status 200. In the end a sample of them is asked for again, and must be HIT.
+A page counts as warm only when nginx has said that it keeps it: X-Cache-Status HIT, or MISS, EXPIRED or BYPASS with a
+whole answer of the right kind, status 200. In the end a sample of them is asked for again, and must be HIT.
 """
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import hashlib
 import heapq
 import itertools
 import json
+import operator
 import random
 import re
 import time
@@ -88,8 +89,8 @@ class _Segment:
 class _Task:
     """A request on its way through the engine. `handle` is told the answer."""
 
-    __slots__ = ("handle", "url", "item", "page", "route", "zone", "segment", "headers", "want_body", "attempt", "refused",
-                 "answer")
+    __slots__ = ("handle", "url", "item", "page", "route", "zone", "segment", "headers", "want_body", "attempt",
+                 "refused", "answer")
 
     def __init__(self, handle, url: bytes, item: Item | None = None, page: int = 0, route: str = "", zone: str = "",
                  segment: _Segment | None = None, headers: tuple[str, ...] = (), want_body: bool = False):
@@ -116,7 +117,8 @@ def job_name(settings: Configuration, refresh: bool) -> str:
 
 def valid_seconds(text: str) -> float:
     """Return a time of nginx's configuration, such as 365d or 1h30m, in seconds (src/core/ngx_parse.c)."""
-    units = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "M": 30 * 86400, "y": 365 * 86400, "": 1}
+    units = {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "M": 30 * 86400,
+             "y": 365 * 86400}
     return sum(int(number) * units[unit] for number, unit in re.findall(r"(\d+) *(ms|[smhdwMy]|)", text))
 
 
@@ -172,7 +174,8 @@ class Engine:
     drain_seconds = 30.0
 
     def __init__(self, settings: Configuration, transport, journal: Journal, *, refresh: bool = False, sample=None,
-                 status: Status | None = None, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic):
+                 status: Status | None = None, limits: Limits | None = None,
+                 clock: Callable[[], float] = time.monotonic):
         self._settings = settings
         self._transport = transport
         self._journal = journal
@@ -227,7 +230,8 @@ class Engine:
         self._state = "counting"
         self._expected_by_zone: collections.Counter[str] = collections.Counter()
         self._sample_probability = 0.0
-        # Whether nginx may have kept less than it said: then the next run should believe the zones' files, not the journal.
+        # Whether nginx may have kept less than it said: then the next run should believe the zones' files, not the
+        # journal.
         self.doubtful = False
         self.report = Report()
         self.report.refresh = refresh
@@ -324,7 +328,8 @@ class Engine:
         if self._journal.resumed:
             failed = [failure.item for failure in self._journal.failures()]
             self._tried_again = {self._page_number(item.path) for item in failed}
-            for name, group in itertools.groupby(sorted(failed, key=lambda item: item.source), lambda item: item.source):
+            by_source = operator.attrgetter("source")
+            for name, group in itertools.groupby(sorted(failed, key=by_source), by_source):
                 if name in entries:
                     yield entries[name], None, list(group)
         for entry in source_kinds.in_order(self._settings.sources):
@@ -403,8 +408,8 @@ class Engine:
             return cached(zone, key)
         except OSError as error:
             self._settings = dataclasses.replace(self._settings, skip_cached=False)
-            self.report.problems.append(f"{zone.directory}: {error.strerror}; every page is asked for, also where it is cached "
-                                        "already: let the user that warms read this directory")
+            self.report.problems.append(f"{zone.directory}: {error.strerror}; every page is asked for, also "
+                                        "where it is cached: let the user that warms read this directory")
             return False
 
     def _feed_readers(self, segment: _Segment | None, batch: list[Item]) -> None:
@@ -432,7 +437,7 @@ class Engine:
         return answer.body
 
     def _answer_of(self, task: _Task) -> Answer:
-        """Let everything go on until this request is answered for good: without it nothing can, so it has more attempts."""
+        """Let everything go on until this request is answered for good; without it nothing can: more attempts."""
         while True:
             while task.answer is None:
                 if self.report.stopped:
@@ -595,8 +600,8 @@ class Engine:
             try:
                 self._sample.flush()
             except OSError as error:
-                raise JournalError(f"{self._settings.sample_path}: {error.strerror}; make room and start again: nothing that "
-                                   "was written is lost") from None
+                raise JournalError(f"{self._settings.sample_path}: {error.strerror}; make room and start again: "
+                                   "nothing that was written is lost") from None
 
     def _drain(self) -> None:
         """Take what is in flight, begin nothing."""
@@ -626,7 +631,8 @@ class Engine:
             elif answer.cache in STALE:
                 self._again_or_fail(task, answer, f"an old copy, because the image servers fail ({answer.cache})", True)
             else:
-                self._again_or_fail(task, answer, f"nginx does not keep it (X-Cache-Status: {answer.cache or 'none'})", False)
+                cause = f"nginx does not keep it (X-Cache-Status: {answer.cache or 'none'})"
+                self._again_or_fail(task, answer, cause, False)
         elif status == UNSUPPORTED:
             self._suspects.append(task)
         elif status == 404 and task.item.optional:
@@ -696,8 +702,8 @@ class Engine:
         self._release(task)
         self._failed_in_a_row = self._failed_in_a_row + 1 if temporary else 0
         if self._failed_in_a_row >= self._limits.give_up_after:
-            raise Stopped(f"{self._failed_in_a_row} pages in a row failed, the last one with: {cause}; see to the image "
-                          "servers and run the warm again: what is cached stays")
+            raise Stopped(f"{self._failed_in_a_row} pages in a row failed, the last one with: {cause}; see to the "
+                          "image servers and run the warm again: what is cached stays")
 
     def _again(self, task: _Task, answer: Answer) -> None:
         self.report.retries += 1
@@ -715,7 +721,7 @@ class Engine:
         return min(seconds, self._limits.longest_retry_after_seconds)
 
     def _overloaded(self, answer: Answer) -> None:
-        """Nobody asks again before the time that was named: at once where all are meant (429), else when it seems so."""
+        """Nobody asks before the time that was named: at once where all are meant (429), else when it seems so."""
         self._overloaded_in_a_row += 1
         if answer.retry_after and (answer.status == 429 or self._overloaded_in_a_row >= 3):
             until = self._clock() + self._retry_after_seconds(answer)
@@ -759,9 +765,9 @@ class Engine:
         self._lost_in_a_row = 0 if answer.cache == "HIT" else self._lost_in_a_row + 1
         if self._lost_in_a_row >= self._limits.lost_after:
             self.doubtful = True
-            raise Stopped(f"nginx does not keep what it fetches: {self._lost_in_a_row} pages of zone {task.zone} in a row were "
-                          f"answered {answer.cache} a second later, e.g. {task.item.path}; see nginx's error log (is the disk "
-                          "full? is the zone too small?) and run the warm again")
+            raise Stopped(f"nginx does not keep what it fetches: {self._lost_in_a_row} pages of zone {task.zone} in a "
+                          f"row were answered {answer.cache} a second later, e.g. {task.item.path}; see nginx's error "
+                          "log (is the disk full? is the zone too small?) and run the warm again")
 
     def _check_sample(self) -> None:
         if self._sample is None:
@@ -828,5 +834,5 @@ def _is_temporary(answer: Answer) -> bool:
 def _no_answer(address: str, answer: Answer, attempts: int) -> str:
     cause = answer.error or (f"an old copy, because the image servers fail ({answer.cache})" if answer.cache in STALE
                              else f"HTTP {answer.status}")
-    return (f"{address}: {cause} after {attempts} attempt{'s' if attempts > 1 else ''}; see to nginx on the cache host and to "
-            "the image servers, then run the warm again")
+    return (f"{address}: {cause} after {attempts} attempt{'s' if attempts > 1 else ''}; see to nginx on the cache host "
+            "and to the image servers, then run the warm again")

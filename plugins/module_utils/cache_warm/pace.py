@@ -15,9 +15,10 @@ from .zones import Zone, usage_bytes
 class Concurrency:
     """How many requests may be in flight: additive increase, multiplicative decrease (Chiu and Jain, 1989).
 
-    Looked at after a round, which is at least as many answers as requests are allowed (so that the answers were asked for
-    at the present pace) and at least `round_seconds`. It falls when the image servers refuse or fail, or when a route's
-    mean latency is over `tolerance` times the best mean that was seen of it: beyond that, more requests only wait longer.
+    Looked at after a round, which is at least as many answers as requests are allowed (so that the answers were asked
+    for at the present pace) and at least `round_seconds`. It falls when the image servers refuse or fail, or when a
+    route's mean latency is over `tolerance` times the best mean that was seen of it: beyond that, more requests only
+    wait longer.
     """
 
     round_seconds = 0.1
@@ -121,9 +122,10 @@ def _minutes(text: str) -> int:
 
 
 class Visitors:
-    """How long visitors wait, by the end of nginx's access log; a new file at the path (rotation) is read from its start.
+    """How long visitors wait, by the end of nginx's access log; a new file (rotation) is read from its start.
 
-    Lines are JSON with `seconds` and `agent` (roles/cache/templates/nginx.conf.j2); other lines and our own are skipped.
+    Lines are JSON with `seconds` and `agent` (roles/cache/templates/nginx.conf.j2); other lines and our own are
+    skipped.
     """
 
     window_seconds = 30.0
@@ -209,8 +211,8 @@ def percentile(values: list[float], fraction: float) -> float:
 class Room:
     """Which zones are full: what is stored beyond a zone's bound only evicts what was stored before.
 
-    A zone is measured once, then what is added is counted; when the sum comes near the bound it is measured again, because
-    visitors fill it, too, and nginx removes what nobody asked for.
+    A zone is measured once, then what is added is counted; when the sum comes near the bound it is measured again,
+    because visitors fill it, too, and nginx removes what nobody asked for.
     """
 
     # Of the bound: nginx's cache manager acts at the bound itself.
@@ -272,13 +274,15 @@ class Room:
         if self._used[zone.name] < self._bound(zone):
             return ""
         number, stored = self._stored[zone.name]
-        sentence = (f"zone {zone.name} is full ({mebibytes(self._used[zone.name])} of {mebibytes(zone.max_size_bytes)} MiB); "
-                    "what is warmed now would push out what was warmed before")
+        used, bound = mebibytes(self._used[zone.name]), mebibytes(zone.max_size_bytes)
+        sentence = (f"zone {zone.name} is full ({used} of {bound} MiB); what is warmed now would push out what "
+                    "was warmed before")
         if not (number and expected):
             return f"{sentence}; raise its max_size_mib and warm again"
         needed = stored / number * expected / (1 - self.margin)
-        return (f"{sentence}; its {expected:,.0f} pages need about {math.ceil(needed / 2**20 / 10) * 10:,} MiB: raise its "
-                "max_size_mib, and the volume where that is too small, and warm again")
+        needed_mib = math.ceil(needed / 2**20 / 10) * 10
+        return (f"{sentence}; its {expected:,.0f} pages need about {needed_mib:,} MiB: raise its max_size_mib, "
+                "and the volume where that is too small, and warm again")
 
     def _disk_reason(self, zone: Zone) -> str:
         try:

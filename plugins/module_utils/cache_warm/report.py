@@ -89,8 +89,8 @@ class Report:
                            sorted(self.sample["other"].items(), key=lambda entry: -entry[1]))
         return (f"{asked - hit} of {asked} pages asked again were not answered from the cache ({others}; e.g. "
                 f"{self.sample['examples'][0]}): nginx did not keep them, so about "
-                f"{100 * (asked - hit) / asked:.1f} % of what was warmed is missing; see nginx's error log, and the sizes "
-                "of the zones in the report of cache.yml")
+                f"{100 * (asked - hit) / asked:.1f} % of what was warmed is missing; see nginx's error log, and the "
+                "sizes of the zones in the report of cache.yml")
 
     def problem(self, minimum_coverage: float) -> str:
         """Return why the run is a failure though it came to its end, or an empty string."""
@@ -110,8 +110,8 @@ class Report:
         outcomes = self.outcomes
         counts = ", ".join(f"{outcomes[outcome]} {outcome}" for outcome in OUTCOMES
                            if outcomes[outcome] or outcome in ("miss", "failed"))
-        return (f"{self.done} of {max(self.total or 0, self.done)} pages done, {counts}, coverage {percent(self.coverage)}, "
-                f"{self.seconds:.0f} s, {self.rate_per_second:.0f}/s")
+        return (f"{self.done} of {max(self.total or 0, self.done)} pages done, {counts}, "
+                f"coverage {percent(self.coverage)}, {self.seconds:.0f} s, {self.rate_per_second:.0f}/s")
 
     @property
     def rate_per_second(self) -> float:

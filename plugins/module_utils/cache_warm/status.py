@@ -4,11 +4,11 @@
 
 | key | meaning |
 | --- | --- |
-| state | counting, warming, sampling, `waiting for 22:30`, `paused for visitors`, `waiting 30 s for the image servers`; in the end done or stopped |
+| state | counting, warming, sampling, `waiting for 22:30`, `waiting 9 s ...`, `paused for visitors`, done or stopped |
 | done, total, failed | pages; failed ones are done, too; total is null while it is not known |
 | rate_per_second, eta_seconds | of the last half minute; eta_seconds is null while it is not known |
 | hit, miss, refreshed, skipped, absent, unsupported, left | what the done ones came to, see report.py |
-| concurrency, in_flight, latency_p95_seconds | how hard the image servers are pressed, and how they take it; null: no answer yet |
+| concurrency, in_flight, latency_p95_seconds | how hard the image servers are pressed, how they take it (or null) |
 | text | the same in words, for the end of a line of progress |
 | pid, started_at, updated_at | who wrote it, when the run began and when it was written (seconds since 1970) |
 | exit_status, message | null and empty until the end: what the process ended with, and why |
@@ -98,7 +98,8 @@ def _text(status: dict) -> str:
     if status["state"] != "warming":
         return f"{counts}, {status['state']}"
     latency = status["latency_p95_seconds"]
-    return f"{counts}, {status['concurrency']} at a time" + ("" if latency is None else f", p95 {1000 * latency:.0f} ms")
+    at_a_time = f"{counts}, {status['concurrency']} at a time"
+    return at_a_time if latency is None else f"{at_a_time}, p95 {1000 * latency:.0f} ms"
 
 
 def duration(seconds: float) -> str:
@@ -144,8 +145,10 @@ def metrics(status: dict, report: Report) -> str:
         ("pages_total_expected", "gauge", "Pages that the present or last run has to do.",
          [] if status["total"] is None else [("", status["total"])]),
         ("retries", "gauge", "Requests of the present or last run that were made again.", [("", report.retries)]),
-        ("received_bytes", "gauge", "Bytes of answers that the present or last run received.", [("", report.size_bytes)]),
-        ("rate_pages_per_second", "gauge", "Pages per second of the last half minute.", [("", status["rate_per_second"])]),
+        ("received_bytes", "gauge", "Bytes of answers that the present or last run received.",
+         [("", report.size_bytes)]),
+        ("rate_pages_per_second", "gauge", "Pages per second of the last half minute.",
+         [("", status["rate_per_second"])]),
         ("concurrency", "gauge", "Requests that may be in flight.", [("", status["concurrency"])]),
         ("latency_p95_seconds", "gauge", "95th percentile of the answers' latency.",
          [] if status["latency_p95_seconds"] is None else [("", status["latency_p95_seconds"])]),

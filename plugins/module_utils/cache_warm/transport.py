@@ -1,7 +1,7 @@
 """How pages are fetched: many requests in flight by libcurl, in this process or in several.
 
-A request is what a visitor's request comes to: the path as it is, no cookies, no login; nginx passes on nothing else that
-a visitor sends (roles/cache/templates/nginx.conf.j2), so that nothing else can reach the key.
+A request is what a visitor's request comes to: the path as it is, no cookies, no login; nginx passes on nothing else
+that a visitor sends (roles/cache/templates/nginx.conf.j2), so that nothing else can reach the key.
 """
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class TransportError(Exception):
 class Answer(NamedTuple):
     """What a request came to: an HTTP status, or 0 and an error in words that do not differ from one URL to the next.
 
-    `cache`: the header X-Cache-Status. `retry_after`: that header as it is. `seconds`: from the beginning to the last byte.
-    `start`: the first START_BYTES of the body. `body`: all of it where it was wanted, else empty.
+    `cache`: the header X-Cache-Status. `retry_after`: that header as it is. `seconds`: from the beginning to the last
+    byte. `start`: the first START_BYTES of the body. `body`: all of it where it was wanted, else empty.
     """
 
     status: int
@@ -212,8 +212,9 @@ def _answer(handle) -> Answer:
             retry_after = _value(line)
         elif beginning == _LOCATION:
             location = _value(line)
-    return Answer(handle.getinfo(pycurl.RESPONSE_CODE), cache, handle.size_bytes, "", content_type, retry_after, location,
-                  handle.getinfo(pycurl.TOTAL_TIME), handle.start, b"".join(handle.body) if handle.body else b"")
+    return Answer(handle.getinfo(pycurl.RESPONSE_CODE), cache, handle.size_bytes, "", content_type, retry_after,
+                  location, handle.getinfo(pycurl.TOTAL_TIME), handle.start,
+                  b"".join(handle.body) if handle.body else b"")
 
 
 def _value(line: bytes) -> str:
@@ -243,8 +244,8 @@ _LENGTH = struct.Struct("!I")
 class Workers:
     """The same as Transport, spread over `processes` processes; each has its share of the requests.
 
-    One that ends (out of memory, a crash in a library) is replaced, and what it had in flight is answered by an error that
-    is worth another attempt. When this process ends, however it ends, so do they: their socket is closed.
+    One that ends (out of memory, a crash in a library) is replaced, and what it had in flight is answered by an error
+    that is worth another attempt. When this process ends, however it ends, so do they: their socket is closed.
     """
 
     def __init__(self, processes: int, *, concurrency: int, timeout_seconds: float = 60.0):
