@@ -465,7 +465,7 @@ class Work:
                 self._look_at(key, entry, listed.get(entry.identifier), now)
             # As often as the cloud answers with ease; seldom for what takes hours.
             youngest = min((now - entry.since for entry in waiting.values()), default=0)
-            self._next_poll[kind] = now + min(15, max(0.5, 2 * (now - started), youngest / 20))
+            self._next_poll[kind] = now + min(15, max(0.5, 4 * (now - started), youngest / 20))
 
     def _look_at(self, key: tuple[str, str], entry: _Waiting, resource: dict | None, now: float) -> None:
         try:
