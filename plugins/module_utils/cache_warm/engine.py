@@ -623,6 +623,9 @@ class Engine:
             if outcome is not None:
                 wrong = self._judge.wrong(task.route, answer)
                 if not wrong:
+                    if outcome == "refreshed" and not (self._refresh or task.item.refresh):
+                        # Asked for past the cache, because the cache had no right answer.
+                        outcome = "miss"
                     self._kept(task, answer, outcome)
                     return
                 # The cache would only say the same again.
@@ -744,6 +747,8 @@ class Engine:
             if suspect.refused >= 2:
                 self._finish(suspect, Answer(UNSUPPORTED), "absent" if suspect.item.optional else "unsupported")
             else:
+                # Past what nginx remembers for a moment of a failure that a visitor met.
+                suspect.url = _url(self._bases[1], suspect.item.path)
                 self._put_off(suspect, 0.0)
 
     # --- Is it true? ---
