@@ -223,6 +223,7 @@ class Engine:
         self._overloaded_in_a_row = 0
         self._lost_in_a_row = 0
         self._just_kept: _Task | None = None
+        self._kept_check: _Task | None = None
         self._latencies: collections.deque[float] = collections.deque(maxlen=1000)
         self._paused_until = float("-inf")
         self._pause_text = ""
@@ -759,10 +760,14 @@ class Engine:
 
     def _check_kept(self) -> None:
         """Once a second, ask again for a page that nginx has just said it keeps: a full disk shows at once."""
-        task, self._just_kept = self._just_kept, None
-        if task is not None and self._state == "warming":
-            again = _Task(self._kept_still, _url(self._bases[0], task.item.path), task.item, zone=task.zone)
-            self._put_off(again, 1.0)
+        if self._state != "warming":
+            return
+        if self._kept_check is not None:
+            self._urgent.append(self._kept_check)
+        task, self._just_kept, self._kept_check = self._just_kept, None, None
+        if task is not None:
+            # With the next tick. The end of the warm does not wait for it: the sample is asked for then.
+            self._kept_check = _Task(self._kept_still, _url(self._bases[0], task.item.path), task.item, zone=task.zone)
 
     def _kept_still(self, task: _Task, answer: Answer) -> None:
         if answer.status != 200:
