@@ -14,6 +14,7 @@
 #   others would wait for minutes.
 # - Client and nginx share the machine's cores.
 . "$(dirname "$0")/../bin/environment"
-install_packages nginx wget curl python3-pycurl python3-aiohttp
+install_nginx
+install_packages wget curl python3-pycurl python3-aiohttp
 # As on a cache host: Debian's Python and Debian's libcurl.
 exec /usr/bin/python3 -B benchmarks/warm_client/compare.py "${1:-5}"

@@ -1,13 +1,13 @@
 """The systemd service cache-warm, as whoever starts and follows it sees it. What the service does is in cache_warm/."""
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable
+
+from .cache_warm.status import replace_file
 
 UNIT = "cache-warm.service"
 PROGRAM = "/usr/local/bin/cache-warm"
@@ -75,16 +75,7 @@ def write_order(refresh: bool, directory: str = STATE_DIRECTORY) -> None:
     if not refresh and read_order(directory) is not None:
         return
     os.makedirs(directory, mode=0o755, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=".unfinished-", dir=directory)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump({"refresh": refresh}, stream)
-            os.fchmod(stream.fileno(), 0o644)
-        os.replace(temporary, os.path.join(directory, "unfinished"))
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+    replace_file(os.path.join(directory, "unfinished"), json.dumps({"refresh": refresh}))
 
 
 class Service:

@@ -11,19 +11,9 @@ import threading
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ..module_utils.cache_warm.status import duration
+
 display = Display()
-
-
-def duration(seconds: float) -> str:
-    """Return `seconds` as people say it: 10 s, 4 min 5 s, 3 h 12 min, 2 d 4 h."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    for size, unit, smaller_size, smaller_unit in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if seconds >= size:
-            smaller = seconds % size // smaller_size
-            return f"{seconds // size} {unit}" + (f" {smaller} {smaller_unit}" if smaller else "")
-    raise AssertionError
 
 
 def progress_line(verb: str, progress: dict) -> str:

@@ -25,6 +25,8 @@ import urllib.parse
 
 import pytest
 
+from .rendered_nginx import free_ports
+
 REPOSITORY = pathlib.Path(__file__).parents[2]
 CONFIGURATION = """
 worker_processes 2;
@@ -73,15 +75,6 @@ http {{
 ROUTES = [{"name": "image", "match": "^/images/[^/]+$", "zone": "images", "valid": "365d", "arguments": [],
            "argument_patterns": {}, "request_headers": {"Accept": "image/jpeg"}}]
 PICTURE = b"\xff\xd8\xff\xe0" + bytes(6000)
-
-
-def free_ports(number: int) -> list[int]:
-    """Return ports on loopback that nobody listens on."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for entry in sockets:
-            entry.bind(("127.0.0.1", 0))
-        return [entry.getsockname()[1] for entry in sockets]
 
 
 def until(condition, seconds: float = 20.0):
