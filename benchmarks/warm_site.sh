@@ -3,7 +3,7 @@
 # cache-warm and by `curl --parallel` over the same URLs with as many requests in flight, in turns. A visitor looks at
 # random thumbnails meanwhile, ten per second, over HTTPS.
 # Deploys a site of its own and removes it again, which takes most of the time (about ten minutes).
-# usage: benchmarks/warm_site.sh [rounds, default 3]   KEEP_SITE=1 leaves the site there for another run
+# usage: benchmarks/warm_site.sh [rounds, default 5]   KEEP_SITE=1 leaves the site there for another run
 #
 # To know when reading the figures:
 # - Everything runs on one machine: the image servers that draw, the database, nginx, the client and the visitor.
@@ -29,4 +29,4 @@ for playbook in provision configure load warm; do
   ansible-playbook -i $inventory playbooks/$playbook.yml >"$log" 2>&1 || { tail -n 40 "$log"; exit 2; }
 done
 docker exec warming-proxy sh -c 'command -v curl || { apt-get -q update && apt-get -qy install curl; }' >"$log" 2>&1
-.venv/bin/python benchmarks/warm_site/compare.py "${1:-3}"
+.venv/bin/python benchmarks/warm_site/compare.py "${1:-5}"

@@ -21,12 +21,7 @@ systemctl stop nginx
 find /var/cache/nginx -mindepth 2 -type f -delete
 systemctl start nginx
 """
-ENGINE = """
-systemctl start cache-warm
-while ! systemctl show --property=ActiveState --value cache-warm | grep -qE 'inactive|failed'; do
-  sleep 0.1
-done
-"""
+ENGINE = "systemctl start --wait cache-warm"
 CURL = "curl --parallel --parallel-max {concurrency} --silent --config /tmp/urls >/tmp/codes"
 URLS = r"""
 import json, urllib.request

@@ -18,7 +18,7 @@ PROPERTIES = ("ActiveState", "ExecMainCode", "ExecMainPID", "ExecMainStatus", "I
 # si_code of a process that ended by itself (waitid(2)).
 CLD_EXITED = 1
 # What a run ends with after it has written its report, see the command's --help.
-REPORTED = (0, 1, 4)
+REPORTED = (0, 1, 4, 5)
 
 
 class ServiceError(Exception):

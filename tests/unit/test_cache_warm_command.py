@@ -148,19 +148,22 @@ def test_lock_is_one_process(tmp_path):
         pass
 
 
-@pytest.mark.parametrize(("stopped", "outcomes", "sampled", "exit_status"), [
-    ("", {"miss": 100}, "HIT", 0),
-    ("", {"miss": 90, "failed": 10}, "HIT", 1),
-    ("", {"miss": 100}, "MISS", 1),
-    ("why", {"miss": 100}, "HIT", 4),
-    ("why", {"miss": 10}, "MISS", 4),
+@pytest.mark.parametrize(("stopped", "interrupted", "outcomes", "sampled", "exit_status"), [
+    ("", False, {"miss": 100}, "HIT", 0),
+    ("", False, {"miss": 90, "failed": 10}, "HIT", 1),
+    ("", False, {"miss": 100}, "MISS", 1),
+    ("why", False, {"miss": 100}, "HIT", 4),
+    ("why", False, {"miss": 10}, "MISS", 4),
+    ("why", True, {"miss": 10}, "HIT", 5),
+    # The signal came when all was done.
+    ("", True, {"miss": 100}, "HIT", 0),
 ])
-def test_exit_status(stopped, outcomes, sampled, exit_status):
+def test_exit_status(stopped, interrupted, outcomes, sampled, exit_status):
     report = Report(100)
     report.outcomes.update(outcomes)
     report.stopped = stopped
     report.sampled("/a", sampled)
-    status, message = command.judge(report, 0.99)
+    status, message = command.judge(report, 0.99, interrupted)
     assert status == exit_status and bool(message) == bool(status)
     assert stopped in message
 

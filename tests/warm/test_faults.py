@@ -80,7 +80,7 @@ def test_sigterm_ends_what_is_in_flight_and_goes_on_later(busy):
     busy.wait_for(300)
     process.send_signal(signal.SIGTERM)
     result = busy.warm.finish(process)
-    assert result.status == 4 and "ended by SIGTERM" in result.message
+    assert result.status == 5 and "ended by SIGTERM" in result.message
     assert (busy.warm.state / "unfinished").exists()
     assert busy.warm.status()["state"] == "stopped"
     kept = len(busy.nginx.keys())

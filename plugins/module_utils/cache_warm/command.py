@@ -30,7 +30,7 @@ from .sample import Sample
 from .sources import SourceError
 from .transport import Transport, TransportError, Workers
 
-DONE, FAILED, USAGE, RUNNING, STOPPED = range(5)
+DONE, FAILED, USAGE, RUNNING, STOPPED, ENDED = range(6)
 
 
 class AlreadyRunning(Exception):
@@ -42,7 +42,8 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="cache-warm", description="Fills the cache of this host ahead of its visitors.",
         epilog="exit status of run: 0 done; 1 too little is cached, or not what was said to be; 2 the configuration or "
-               "the command line is wrong; 3 another warm is running; 4 stopped early")
+               "the command line is wrong; 3 another warm is running; 4 stopped early; 5 ended by a signal, "
+               "goes on with the next start")
     parser.add_argument("--config", default=configuration.DEFAULT_PATH, metavar="FILE",
                         help="the settings, JSON (default: %(default)s)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -133,12 +134,12 @@ def run(settings: Configuration, refresh: bool) -> int:
             status.replace_file(settings.unfinished_path, json.dumps({"refresh": refresh}))
         shown = status.Status(settings.status_path, settings.metrics_file)
         outcome, interrupted = _warm(settings, refresh, shown)
-        exit_status, message = judge(outcome, settings.minimum_coverage)
+        exit_status, message = judge(outcome, settings.minimum_coverage, interrupted)
         try:
             status.replace_file(settings.report_path, json.dumps(outcome.as_dict(exit_status, message), indent=1))
         except OSError as error:
             print(f"{settings.report_path}: {error.strerror}; {outcome.summary()}", file=sys.stderr)
-        shown.write("stopped" if exit_status == STOPPED else "done", outcome, exit_status=exit_status, message=message)
+        shown.write("stopped" if outcome.stopped else "done", outcome, exit_status=exit_status, message=message)
         if not interrupted:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(settings.unfinished_path)
@@ -180,10 +181,10 @@ def _warm(settings: Configuration, refresh: bool, shown: status.Status) -> tuple
     return outcome, bool(interrupted)
 
 
-def judge(outcome: report.Report, minimum_coverage: float) -> tuple[int, str]:
-    """Return the exit status of a warm and why it is not 0."""
+def judge(outcome: report.Report, minimum_coverage: float, interrupted: bool = False) -> tuple[int, str]:
+    """Return the exit status of a warm and why it is not 0. `interrupted`: a signal has ended it."""
     if outcome.stopped:
-        return STOPPED, ". ".join(filter(None, (f"the warm stopped early: {outcome.stopped}", outcome.sample_problem(),
+        return ENDED if interrupted else STOPPED, ". ".join(filter(None, (f"the warm stopped early: {outcome.stopped}", outcome.sample_problem(),
                                                 outcome.summary())))
     problem = outcome.problem(minimum_coverage)
     return (FAILED, problem) if problem else (DONE, "")
