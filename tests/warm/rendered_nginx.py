@@ -68,13 +68,13 @@ class Upstream:
 class RenderedNginx:
     """nginx as role cache configures it for `policy`, before one image server on 127.0.0.1; a context manager.
 
-    `port` and `refresh_port` are its loopback ports; `zones` is where its zones are.
+    `port` and `refresh_port` are its loopback ports, visitors come to `https_port`; `zones` is where its zones are.
     """
 
     def __init__(self, directory: Path, policy: dict, upstream_port: int):
         self.directory = directory
         self.policy = policy | {"port": upstream_port}
-        self.port, self.refresh_port, self._https_port, self._http_port = free_ports(4)
+        self.port, self.refresh_port, self.https_port, self._http_port = free_ports(4)
         self.zones = directory / "zones"
         self._configuration = directory / "nginx.conf"
 
@@ -132,7 +132,7 @@ class RenderedNginx:
         variables = role[0] | role[1] | {
             "site_state_directory": str(self.directory), "cache_drained_hosts": [], "cache_policy": self.policy,
             "cache_server_name": "localhost", "cache_server_address": "127.0.0.1",
-            "cache_url": "https://localhost", "cache_https_port": self._https_port, "cache_http_port": self._http_port,
+            "cache_url": "https://localhost", "cache_https_port": self.https_port, "cache_http_port": self._http_port,
             "cache_tls": {"mode": "selfsigned"}, "cache_image_servers": ["localhost"], "cache_volume_gib": 0,
             "host_address": "127.0.0.1", "_cache_snippets": str(snippets),
             "_cache_certificate": str(tls / "certificate.pem"), "_cache_private_key": str(tls / "key.pem"),

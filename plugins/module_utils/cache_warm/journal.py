@@ -21,8 +21,9 @@ from typing import NamedTuple
 from .items import Item
 
 FAILED = "failed"
-# At 12,000 pages a second, a kill costs half a percent of a million.
+# What a kill costs at most, whichever comes first: half a second, or half a percent of a million pages.
 COMMIT_INTERVAL_SECONDS = 0.5
+COMMIT_PAGES = 5000
 # How many fingerprints one query looks up: SQLite allows 32,766 (SQLITE_MAX_VARIABLE_NUMBER).
 _QUERY_SIZE = 5000
 _CACHE_KIB = 32 * 1024
@@ -105,7 +106,7 @@ class Journal:
         return {by_fingerprint[number] for number in self.finished(by_fingerprint)}
 
     def note(self, page: str | int, outcome: str, item: Item | None = None, cause: str = "") -> None:
-        """Note how a page, by its text or fingerprint, ended; written about twice a second.
+        """Note how a page, by its text or fingerprint, ended; written twice a second, or after COMMIT_PAGES.
 
         FAILED needs its item and cause, and is never final.
         """
@@ -121,7 +122,7 @@ class Journal:
         self._commit_in_time()
 
     def _commit_in_time(self) -> None:
-        if time.monotonic() - self._committed_at >= COMMIT_INTERVAL_SECONDS:
+        if len(self._notes) >= COMMIT_PAGES or time.monotonic() - self._committed_at >= COMMIT_INTERVAL_SECONDS:
             self.commit()
 
     def cursor(self, source: str) -> object:

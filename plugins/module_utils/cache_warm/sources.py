@@ -34,8 +34,8 @@ _READ_BYTES = 1 << 16
 _LONGEST_LINE_BYTES = 1 << 16
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_ERRORS = (gzip.BadGzipFile, EOFError, zlib.error)
-# What needs no encoding in a request (RFC 3986, section 2), and what begins no escape.
-_PLAIN = re.compile(r"/[!$&-;=?-\[\]_a-z~]*").fullmatch
+# A path or URL of which nothing needs encoding in a request (RFC 3986, section 2), and that holds no escape.
+_PLAIN = re.compile(r"(?:https?://[^/?#]+)?(/[!$&-;=?-\[\]_a-z~]*)").fullmatch
 _UNSAFE = re.compile(r"[^!$-;=?-\[\]_a-z~]")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})").search
 _CONTROL = re.compile(r"[\x00-\x20\x7f]").search
@@ -66,8 +66,9 @@ def page_path(text: str) -> str:
 
     The host of a URL does not matter, its fragment is not sent, and letters of other languages are encoded.
     """
-    if _PLAIN(text) and len(text) <= MAX_PATH_CHARACTERS and "%" not in text:
-        return text
+    plain = _PLAIN(text)
+    if plain and len(text) <= MAX_PATH_CHARACTERS:
+        return plain[1]
     text = text.partition("#")[0]
     url = _URL(text)
     if url:

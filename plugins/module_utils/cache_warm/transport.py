@@ -68,6 +68,71 @@ def retry_after_seconds(value: str, now: float) -> float | None:
         return None
 
 
+class _Handle:
+    """One of libcurl's handles with what it is doing: attributes of a pycurl object itself are slow to reach."""
+
+    __slots__ = ("curl", "lines", "token", "began", "size_bytes", "start", "body", "with_headers")
+
+    def __init__(self):
+        self.lines: list[bytes] = []
+        self.with_headers = False
+        self.curl = curl = pycurl.Curl()
+        curl.setopt(pycurl.NOSIGNAL, 1)
+        curl.setopt(pycurl.USERAGENT, USER_AGENT)
+        curl.setopt(pycurl.PROXY, "")
+        # "/a/../b" is nginx's to normalise, as for a visitor.
+        curl.setopt(pycurl.PATH_AS_IS, 1)
+        # A method of a built-in type: ten lines per answer cost nothing until one of them is looked for.
+        curl.setopt(pycurl.HEADERFUNCTION, self.lines.append)
+        curl.setopt(pycurl.WRITEFUNCTION, self._part)
+
+    def _part(self, part: bytes) -> None:
+        if not self.size_bytes:
+            self.start = part[:START_BYTES]
+        self.size_bytes += len(part)
+        if self.body is not None:
+            self.body.append(part)
+
+    def begin(self, token, url: bytes, want_body: bool, headers: tuple[str, ...]) -> None:
+        curl = self.curl
+        curl.setopt(pycurl.URL, url)
+        if headers:
+            curl.setopt(pycurl.HTTPHEADER, list(headers))
+        elif self.with_headers:
+            # An empty list would leave those of the request before.
+            curl.unsetopt(pycurl.HTTPHEADER)
+        self.with_headers = bool(headers)
+        self.token = token
+        self.size_bytes = 0
+        self.start = b""
+        self.body = [] if want_body else None
+        self.lines.clear()
+        self.began = time.monotonic()
+
+    def answer(self) -> Answer:
+        cache = content_type = retry_after = location = ""
+        for line in self.lines:
+            if line[0] not in _INITIALS:
+                continue
+            beginning = line[:9].lower()
+            if beginning == _CACHE:
+                cache = _value(line)
+            elif beginning == _CONTENT_TYPE:
+                content_type = _value(line)
+            elif beginning == _RETRY_AFTER:
+                retry_after = _value(line)
+            elif beginning == _LOCATION:
+                location = _value(line)
+        getinfo = self.curl.getinfo
+        return Answer(getinfo(pycurl.RESPONSE_CODE), cache, self.size_bytes, "", content_type, retry_after, location,
+                      getinfo(pycurl.TOTAL_TIME), self.start, b"".join(self.body) if self.body else b"")
+
+
+# How the headers that are looked for begin. An answer has ten lines: most are passed over by their first byte.
+_INITIALS = frozenset(b"XxCcRrLl")
+_CACHE, _CONTENT_TYPE, _RETRY_AFTER, _LOCATION = b"x-cache-s", b"content-t", b"retry-aft", b"location:"
+
+
 class Transport:
     """Requests in flight in one thread of this process."""
 
@@ -76,32 +141,24 @@ class Transport:
             raise TransportError("Python's pycurl is missing; install the package python3-pycurl")
         self._timeout_seconds = timeout_seconds
         self._connect_timeout_seconds = connect_timeout_seconds
-        # When each request began, the oldest first. libcurl's own time-outs cost a tenth of a small request.
-        self._began: dict[pycurl.Curl, float] = {}
         self._look_at = time.monotonic()
         self._multi = pycurl.CurlMulti()
         # The default, four times the handles at work, grows and shrinks with them and closes good connections.
         self._multi.setopt(pycurl.M_MAXCONNECTS, concurrency + 1)
-        self._idle = []
-        self.in_flight = 0
+        # What is in flight, the oldest first.
+        self._busy: dict[pycurl.Curl, _Handle] = {}
+        self._idle: list[_Handle] = []
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._busy)
 
     def submit(self, token, url: bytes, want_body: bool = False, headers: tuple[str, ...] = ()) -> None:
         """Begin to fetch `url`; wait() will return (token, Answer) once. `headers`: lines, `Name: value`."""
-        handle = self._idle.pop() if self._idle else self._new_handle()
-        handle.setopt(pycurl.URL, url)
-        if headers:
-            handle.setopt(pycurl.HTTPHEADER, list(headers))
-        elif handle.with_headers:
-            # An empty list would leave those of the request before.
-            handle.unsetopt(pycurl.HTTPHEADER)
-        handle.with_headers = bool(headers)
-        handle.token = token
-        handle.size_bytes = 0
-        handle.start = b""
-        handle.body = [] if want_body else None
-        self._began[handle] = time.monotonic()
-        self._multi.add_handle(handle)
-        self.in_flight += 1
+        handle = self._idle.pop() if self._idle else _Handle()
+        handle.begin(token, url, want_body, headers)
+        self._busy[handle.curl] = handle
+        self._multi.add_handle(handle.curl)
 
     def wait(self, seconds: float) -> list[tuple[object, Answer]]:
         """Return what is answered, waiting for the first answer at most `seconds`."""
@@ -116,13 +173,13 @@ class Transport:
             if answers:
                 return answers
             now = time.monotonic()
-            left = min(until, self._look_at) - now if self.in_flight else until - now
+            left = min(until, self._look_at) - now if self._busy else until - now
             if now >= until:
                 return answers
             left = max(0.0, left)
             # libcurl's own next time-out, in milliseconds, or -1 for none.
             due = multi.timeout()
-            if not self.in_flight:
+            if not self._busy:
                 time.sleep(left)
             # -1: libcurl has no socket to wait for at the moment.
             elif multi.select(min(left, due / 1000) if due >= 0 else left) == -1:
@@ -133,88 +190,39 @@ class Transport:
         with contextlib.suppress(pycurl.error):
             self._multi.close()
 
-    def _new_handle(self):
-        handle = pycurl.Curl()
-        handle.setopt(pycurl.NOSIGNAL, 1)
-        handle.setopt(pycurl.USERAGENT, USER_AGENT)
-        handle.setopt(pycurl.PROXY, "")
-        # "/a/../b" is nginx's to normalise, as for a visitor.
-        handle.setopt(pycurl.PATH_AS_IS, 1)
-        handle.with_headers = False
-        handle.lines = []
-
-        def body(part: bytes) -> None:
-            if not handle.size_bytes:
-                handle.start = part[:START_BYTES]
-            handle.size_bytes += len(part)
-            if handle.body is not None:
-                handle.body.append(part)
-
-        # A method of a built-in type: ten lines per answer cost nothing until one of them is looked for.
-        handle.setopt(pycurl.HEADERFUNCTION, handle.lines.append)
-        handle.setopt(pycurl.WRITEFUNCTION, body)
-        return handle
-
     def _answers(self) -> list[tuple[object, Answer]]:
         answers = []
         while True:
             queued, succeeded, failed = self._multi.info_read()
-            for handle in succeeded:
-                answers.append((handle.token, _answer(handle)))
-                self._put_back(handle)
-            for handle, number, text in failed:
-                answers.append((handle.token, Answer(0, error=_curl_error(number, text))))
-                self._put_back(handle)
+            for curl in succeeded:
+                handle = self._take_back(curl)
+                answers.append((handle.token, handle.answer()))
+            for curl, number, text in failed:
+                answers.append((self._take_back(curl).token, Answer(0, error=_curl_error(number, text))))
             if not queued:
                 return answers
 
     def _late(self, now: float) -> list[tuple[object, Answer]]:
-        """Give up requests that are not answered, or not even connected, in time."""
+        """Give up requests that are not answered, or not even connected, in time.
+
+        libcurl's own time-outs cost a tenth of a small request.
+        """
         self._look_at = now + min(0.25, self._timeout_seconds / 4)
         late = []
-        for handle, began in self._began.items():
-            age = now - began
+        for curl, handle in self._busy.items():
+            age = now - handle.began
             # What began later is not late either.
             if age < min(self._timeout_seconds, self._connect_timeout_seconds):
                 break
-            if age >= self._timeout_seconds or not handle.getinfo(pycurl.PRETRANSFER_TIME):
-                late.append(handle)
-        answers = [(handle.token, Answer(0, error="time-out")) for handle in late]
-        for handle in late:
-            self._put_back(handle)
-        return answers
+            if age >= self._timeout_seconds or not curl.getinfo(pycurl.PRETRANSFER_TIME):
+                late.append(curl)
+        return [(self._take_back(curl).token, Answer(0, error="time-out")) for curl in late]
 
-    def _put_back(self, handle) -> None:
-        del self._began[handle]
-        handle.token = handle.body = None
-        handle.lines.clear()
-        self._multi.remove_handle(handle)
+    def _take_back(self, curl) -> _Handle:
+        handle = self._busy.pop(curl)
+        self._multi.remove_handle(curl)
         self._idle.append(handle)
-        self.in_flight -= 1
-
-
-# How the headers that are looked for begin. An answer has ten lines: most are passed over by their first byte.
-_INITIALS = frozenset(b"XxCcRrLl")
-_CACHE, _CONTENT_TYPE, _RETRY_AFTER, _LOCATION = b"x-cache-s", b"content-t", b"retry-aft", b"location:"
-
-
-def _answer(handle) -> Answer:
-    cache = content_type = retry_after = location = ""
-    for line in handle.lines:
-        if line[0] not in _INITIALS:
-            continue
-        beginning = line[:9].lower()
-        if beginning == _CACHE:
-            cache = _value(line)
-        elif beginning == _CONTENT_TYPE:
-            content_type = _value(line)
-        elif beginning == _RETRY_AFTER:
-            retry_after = _value(line)
-        elif beginning == _LOCATION:
-            location = _value(line)
-    return Answer(handle.getinfo(pycurl.RESPONSE_CODE), cache, handle.size_bytes, "", content_type, retry_after,
-                  location, handle.getinfo(pycurl.TOTAL_TIME), handle.start,
-                  b"".join(handle.body) if handle.body else b"")
+        return handle
 
 
 def _value(line: bytes) -> str:
