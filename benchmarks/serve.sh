@@ -9,20 +9,21 @@
 # - The load comes from the same processors, so that requests per second are less than a host of its own would serve;
 #   the ratio is flattered a little, because the clients' share is the same on both sides.
 # - The deployed side does more for each request: it matches the policy's routes, tidies up the arguments, looks for the
-#   maintenance, sends a dozen headers, and writes a log line of three times the length. Both sides write their log in
-#   portions, although the short configuration of most sites writes each line by itself.
+#   maintenance, sends more headers, and writes a log line of three times the length. Both sides write their log in
+#   portions, although the short configuration of most sites writes each line by itself, and into memory: 20 MB of log
+#   per second, which no site has, would measure the disk.
 # - 500 pages of 10 kB are asked for in turn: they stay in the memory of the kernel.
 #
 # Needs root: nginx's workers run as www-data. Installs nginx, wrk and h2load from Debian where they are missing.
 . "$(dirname "$0")/../bin/environment"
 become_root "$@"
-rounds=${1:-5} seconds=${2:-4} goal=0.9
+rounds=${1:-12} seconds=${2:-2} goal=0.9
 install_nginx
 # netbase: wrk looks up service names.
 install_packages wrk nghttp2-client netbase openssl
 command -v ansible-playbook >/dev/null || make_environment requirements-test.txt
 
-directory=$(mktemp -d)
+directory=$(mktemp -d) log=$(mktemp -d -p /dev/shm)
 deployed_port=28443 minimal_port=28444 image_server_port=28045
 clean() {
   local pid
@@ -30,11 +31,12 @@ clean() {
     [ ! -s "$pid" ] || kill "$(cat "$pid")"
   done
   sleep 1
-  rm -rf "$directory"
+  rm -rf "$directory" "$log"
 }
 trap clean EXIT
-chmod 755 "$directory"
-mkdir -p "$directory"/{log,deployed,minimal,temporary,snippets,gallery,pictures}
+chmod 755 "$directory" "$log"
+ln -s "$log" "$directory/log"
+mkdir -p "$directory"/{deployed,minimal,temporary,snippets,gallery,pictures}
 head -c 10000 /dev/urandom >"$directory/pictures/picture"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost -days 2 \
   -keyout "$directory/key.pem" -out "$directory/certificate.pem" 2>"$directory/openssl"
@@ -74,10 +76,16 @@ done
 # Prints requests per second, the 99th percentile in milliseconds and errors.
 http1() { wrk --threads 1 --connections 64 --duration "${seconds}s" --script benchmarks/serve/requests.lua \
   "https://127.0.0.1:$1" | awk '$1 == "FIGURES" { print $2, $3, $4 }'; }
-# nginx closes a connection after 1,000 requests, which h2load counts as failures: 16 connections of 900.
-http2() { h2load --clients 16 --max-concurrent-streams 10 --requests 14400 --base-uri "https://127.0.0.1:$1" \
-  --input-file "$PATHS" |
-  awk '/^finished in/ { rate = $4 } /^requests:/ { failed = $10 + $12 + $14 } END { print rate, 0, failed }'; }
+# nginx closes a connection after 1,000 requests, which h2load counts as failures: 64 connections of 900, for as many
+# seconds as the other.
+http2() {
+  local until=$((SECONDS + seconds))
+  while [ $SECONDS -lt $until ]; do
+    h2load --clients 64 --max-concurrent-streams 4 --requests 57600 --base-uri "https://127.0.0.1:$1" \
+      --input-file "$PATHS"
+  done | awk '/^finished in/ { rate = $4 } /^requests:/ { time += $8 / rate; done += $8; failed += $10 + $12 + $14 }
+    END { print done / time, 0, failed }'
+}
 for round in $(seq "$rounds"); do
   for protocol in http1 http2; do
     # Whoever comes second in a round comes first in the next.
@@ -98,7 +106,7 @@ from pathlib import Path
 goal = float(sys.argv[2])
 rows = [line.split() for line in Path(sys.argv[1]).read_text().splitlines()]
 ratios = []
-protocols = {'http1': 'HTTP/1.1 with TLS, 64 connections', 'http2': 'HTTP/2, 16 connections of 10 streams'}
+protocols = {'http1': 'HTTP/1.1 with TLS, 64 connections', 'http2': 'HTTP/2, 64 connections of 4 streams'}
 for protocol, name in protocols.items():
     rate, tail = {}, {}
     for side in ('minimal', 'deployed'):

@@ -5,24 +5,9 @@ import collections
 import contextlib
 import json
 import os
-import tempfile
 import time
 
-
-def write_json(path: str, content: dict) -> None:
-    """Replace the file at `path` by `content`, so that a reader sees the old or the new text and never a half.
-
-    Raises OSError if the directory does not exist or is not writable.
-    """
-    handle, temporary = tempfile.mkstemp(prefix=".progress-", dir=os.path.dirname(path) or ".")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(content, stream)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+from . import private_file
 
 
 class Progress:
@@ -98,4 +83,4 @@ class Progress:
         snapshot = self.snapshot()
         if self.path:
             with contextlib.suppress(OSError):
-                write_json(self.path, snapshot)
+                private_file.write(self.path, json.dumps(snapshot))

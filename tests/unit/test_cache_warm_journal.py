@@ -4,6 +4,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -319,3 +320,16 @@ def test_a_kill_in_the_middle_of_writing_loses_at_most_a_second(tmp_path):
         process.wait()
     with Journal(tmp_path, "job") as journal:
         assert journal.resumed and journal.outcomes()["cached"] >= said
+
+
+def test_many_pages_do_not_wait_for_the_time_to_write_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(journal_module, "COMMIT_INTERVAL_SECONDS", 3600.0)
+    (tmp_path / "killed").mkdir()
+    with Journal(tmp_path, "job") as journal:
+        for begin in range(0, 6000, 100):
+            journal.note_all(range(begin, begin + 100), "miss")
+        # What a kill would leave.
+        for file in tmp_path.glob("journal.sqlite*"):
+            shutil.copy(file, tmp_path / "killed")
+    with Journal(tmp_path / "killed", "job") as journal:
+        assert journal.outcomes() == {"miss": journal_module.COMMIT_PAGES}

@@ -8,7 +8,7 @@ import types
 import pytest
 
 from plugins.action import cache_warm
-from plugins.module_utils.progress import Progress, write_json
+from plugins.module_utils.progress import Progress
 from plugins.plugin_utils import progress as action_progress
 from plugins.plugin_utils.progress import ActionBase, ProgressAction, duration, progress_line
 
@@ -68,14 +68,15 @@ def test_a_directory_that_is_missing_harms_nobody():
 
 def test_reader_never_sees_half_a_file(tmp_path):
     path = tmp_path / "p.json"
-    write_json(str(path), {"done": 0})
+    progress = Progress(str(path), interval_seconds=0.0)
+    progress.update(0)
     stop = threading.Event()
 
     def write():
         number = 0
         while not stop.is_set():
             number += 1
-            write_json(str(path), {"done": number, "text": "x" * (number % 5000)})
+            progress.update(number, text="x" * (number % 5000))
 
     writer = threading.Thread(target=write)
     writer.start()

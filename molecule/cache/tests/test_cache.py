@@ -273,12 +273,16 @@ def test_broken_configuration_does_not_replace_the_running_one(host, request) ->
     assert ask(host, '/')['status'] in (200, 404)
 
 
-def test_answers_carry_the_security_headers(host, thumbnail) -> None:
-    for path in ('/', f'{thumbnail}?width=256', '/system'):
+def test_answers_carry_the_security_headers(host, instances, thumbnail) -> None:
+    for path in ('/', '/system', f'{thumbnail}?width=256', f'/instances/{instances[0]}'):
         headers = ask(host, path)['headers']
-        assert "frame-ancestors 'self'" in headers['content-security-policy']
+        if path in ('/', '/system'):
+            assert "frame-ancestors 'self'" in headers['content-security-policy']
+            assert headers['referrer-policy'] == 'strict-origin-when-cross-origin'
+        else:
+            # Pictures and JSON: nothing in them may run.
+            assert headers['content-security-policy'] == "default-src 'none'"
         assert (headers['x-content-type-options'], headers['server']) == ('nosniff', 'nginx')
-        assert headers['referrer-policy'] == 'strict-origin-when-cross-origin'
         # The site's own authority signed the certificate.
         assert 'strict-transport-security' not in headers
 

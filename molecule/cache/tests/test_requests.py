@@ -121,7 +121,6 @@ def started(host) -> Iterator[Laboratory]:
         s,listen 80 ,listen 127.0.0.1:10080 ,
         s,127.0.0.1:8081,127.0.0.1:{LOOPBACK},
         s,127.0.0.1:8082,127.0.0.1:{REFRESH},
-        s,^        8082 1;,        {REFRESH} 1;,
         s,valid 200 10s,valid 200 1s,
         s,/instances/\\[0-9a-f-\\]{{44}}/preview,/instances/[^/]+/preview,
         0,/^ *server [0-9.]*:/s/^ *server [0-9.]*:.*/server 127.0.0.1:{IMAGE_SERVER};/

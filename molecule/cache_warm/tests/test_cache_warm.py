@@ -197,6 +197,21 @@ def test_killed_in_the_middle_it_goes_on_by_itself(host):
     assert not host.file('/var/lib/cache-warm/unfinished').exists
 
 
+def test_stopped_it_has_not_failed_and_goes_on_when_it_is_started(host):
+    empty_cache(host)
+    with settings(host, concurrency=2):
+        start(host)
+        wait_for_entries(host, 30)
+        host.check_output('systemctl stop cache-warm')
+    assert host.check_output('systemctl show --property=ActiveState --value cache-warm') == 'inactive'
+    status = json.loads(host.check_output('cache-warm status --json'))
+    assert (status['state'], status['exit_status']) == ('stopped', 5)
+    assert host.file('/var/lib/cache-warm/unfinished').exists
+    start(host)
+    report = wait(host)
+    assert (report['exit_status'], report['done'], report['resumed']) == (0, report['total'], True)
+
+
 def test_a_reboot_in_the_middle_is_survived(host):
     empty_cache(host)
     with settings(host, concurrency=2):
