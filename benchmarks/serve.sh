@@ -17,7 +17,7 @@
 # Needs root: nginx's workers run as www-data. Installs nginx, wrk and h2load from Debian where they are missing.
 . "$(dirname "$0")/../bin/environment"
 become_root "$@"
-rounds=${1:-12} seconds=${2:-2} goal=0.9
+rounds=${1:-20} seconds=${2:-2} goal=0.9
 install_nginx
 # netbase: wrk looks up service names.
 install_packages wrk nghttp2-client netbase openssl

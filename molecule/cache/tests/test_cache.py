@@ -224,6 +224,8 @@ while step >= 4096:
 
 def test_maintenance_is_a_page_for_visitors_only(host, thumbnail) -> None:
     host.check_output('touch /etc/nginx/maintenance')
+    # Looked for once a second.
+    time.sleep(1.1)
     try:
         for path in ('/', f'{thumbnail}?width=256', '/test', '/system'):
             answer = ask(host, path)
@@ -233,6 +235,7 @@ def test_maintenance_is_a_page_for_visitors_only(host, thumbnail) -> None:
         assert ask(host, f'{thumbnail}?width=256', REFRESH)['status'] == 200
     finally:
         host.check_output('rm /etc/nginx/maintenance')
+    time.sleep(1.1)
     assert ask(host, f'{thumbnail}?width=256')['status'] == 200
 
 

@@ -63,6 +63,8 @@ def test_maintenance_begins_and_ends(host, request) -> None:
         assert ask(host, '/')['status'] == 503
     finally:
         assert changed(verb(request, 'maintenance=off'))
+    # nginx looks once a second.
+    time.sleep(1.1)
     assert ask(host, '/')['status'] != 503
 
 

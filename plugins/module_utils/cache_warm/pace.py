@@ -67,8 +67,8 @@ class Concurrency:
             self._slowed = True
         # More is of no use, and proves nothing, while less than allowed is asked for.
         elif self._busiest >= self.allowed:
-            # Until it is too much for the first time, in large steps.
-            step = max(1.0, self._limit / (32 if self._slowed else 8))
+            # Until it is too much for the first time, twice as many (slow start, RFC 5681).
+            step = max(1.0, self._limit / 32) if self._slowed else self._allowed
             self._allowed = min(float(self._limit), self._allowed + step)
         self._round_began = now
         self._answers = self._failures = self._busiest = 0

@@ -49,7 +49,6 @@ class Answer(NamedTuple):
     error: str = ""
     content_type: str = ""
     retry_after: str = ""
-    location: str = ""
     seconds: float = 0.0
     start: bytes = b""
     body: bytes = b""
@@ -110,27 +109,21 @@ class _Handle:
         self.began = time.monotonic()
 
     def answer(self) -> Answer:
-        cache = content_type = retry_after = location = ""
-        for line in self.lines:
-            if line[0] not in _INITIALS:
-                continue
-            beginning = line[:9].lower()
-            if beginning == _CACHE:
-                cache = _value(line)
-            elif beginning == _CONTENT_TYPE:
-                content_type = _value(line)
-            elif beginning == _RETRY_AFTER:
-                retry_after = _value(line)
-            elif beginning == _LOCATION:
-                location = _value(line)
-        getinfo = self.curl.getinfo
-        return Answer(getinfo(pycurl.RESPONSE_CODE), cache, self.size_bytes, "", content_type, retry_after, location,
-                      getinfo(pycurl.TOTAL_TIME), self.start, b"".join(self.body) if self.body else b"")
+        curl = self.curl
+        status = curl.getinfo(pycurl.RESPONSE_CODE)
+        # What is looked for in every answer is among the last lines; what only failures have is not looked for in others.
+        return Answer(status, self._field(b"x-cache-status:"), self.size_bytes, "",
+                      (curl.getinfo_raw(pycurl.CONTENT_TYPE) or b"").decode("latin-1"),
+                      "" if status == 200 else self._field(b"retry-after:"),
+                      curl.getinfo(pycurl.TOTAL_TIME), self.start, b"".join(self.body) if self.body else b"")
 
-
-# How the headers that are looked for begin. An answer has ten lines: most are passed over by their first byte.
-_INITIALS = frozenset(b"XxCcRrLl")
-_CACHE, _CONTENT_TYPE, _RETRY_AFTER, _LOCATION = b"x-cache-s", b"content-t", b"retry-aft", b"location:"
+    def _field(self, name: bytes) -> str:
+        initials = name[:1] + name[:1].upper()
+        length = len(name)
+        for line in reversed(self.lines):
+            if line[0] in initials and line[:length].lower() == name:
+                return line[length:].strip().decode("latin-1")
+        return ""
 
 
 class Transport:
@@ -223,10 +216,6 @@ class Transport:
         self._multi.remove_handle(curl)
         self._idle.append(handle)
         return handle
-
-
-def _value(line: bytes) -> str:
-    return line.partition(b":")[2].strip().decode("latin-1")
 
 
 def _curl_error(number: int, text: str) -> str:
