@@ -184,8 +184,8 @@ def _warm(settings: Configuration, refresh: bool, shown: status.Status) -> tuple
 def judge(outcome: report.Report, minimum_coverage: float, interrupted: bool = False) -> tuple[int, str]:
     """Return the exit status of a warm and why it is not 0. `interrupted`: a signal has ended it."""
     if outcome.stopped:
-        return ENDED if interrupted else STOPPED, ". ".join(filter(None, (f"the warm stopped early: {outcome.stopped}", outcome.sample_problem(),
-                                                outcome.summary())))
+        message = f"the warm stopped early: {outcome.stopped}", outcome.sample_problem(), outcome.summary()
+        return ENDED if interrupted else STOPPED, ". ".join(filter(None, message))
     problem = outcome.problem(minimum_coverage)
     return (FAILED, problem) if problem else (DONE, "")
 
