@@ -83,7 +83,8 @@ def test_a_site_is_listed_asked_for_removed_and_found_again(verbs, strangers):
     assert set(site.names()) == {("volume", f"{site.name}-database-db")} | others
 
 
-@pytest.mark.parametrize("seconds", [2, 6, 12])
+@pytest.mark.parametrize("seconds", [pytest.param(2, marks=pytest.mark.slow), 6,
+                                     pytest.param(12, marks=pytest.mark.slow)])
 def test_a_half_made_site_is_removed(verbs, seconds):
     site = verbs.site
     key = verbs.state / "ssh" / "id_ed25519.pub"
