@@ -25,7 +25,7 @@ import urllib.parse
 
 import pytest
 
-from .rendered_nginx import free_ports
+from .rendered_nginx import RenderedNginx, free_ports
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 CONFIGURATION = """
@@ -215,13 +215,13 @@ class Nginx:
     def __init__(self, prefix: pathlib.Path, upstream: int, zone: pathlib.Path | None = None, **options):
         self.prefix = prefix
         self.zone = zone or prefix / "zone"
-        self.port, self.refresh = free_ports(2)
+        self.port, self.refresh_port = free_ports(2)
         for directory in (prefix / "temporary", self.zone):
             directory.mkdir(parents=True, exist_ok=True)
         # As root, workers would be nobody, who may not write below pytest's directory.
         options = {"read_timeout_seconds": 20, "max_size_mib": 500, **options}
         (prefix / "nginx.conf").write_text(CONFIGURATION.format(
-            prefix=prefix, upstream=upstream, zone=self.zone, port=self.port, refresh=self.refresh,
+            prefix=prefix, upstream=upstream, zone=self.zone, port=self.port, refresh=self.refresh_port,
             user="user root;" if os.geteuid() == 0 else "", **options))
         self.start()
 
@@ -269,7 +269,7 @@ class Result:
 class Warm:
     """The program, as it is installed: a process of its own with its own directories."""
 
-    def __init__(self, directory: pathlib.Path, nginx: Nginx):
+    def __init__(self, directory: pathlib.Path, nginx: Nginx | RenderedNginx, zone: pathlib.Path):
         self.directory = directory
         self.state = directory / "state"
         self.runtime = directory / "run"
@@ -277,9 +277,9 @@ class Warm:
         for made in (self.state, self.runtime):
             made.mkdir(parents=True, exist_ok=True)
         self.settings = {
-            "url": f"http://127.0.0.1:{nginx.port}", "refresh_url": f"http://127.0.0.1:{nginx.refresh}",
+            "url": f"http://127.0.0.1:{nginx.port}", "refresh_url": f"http://127.0.0.1:{nginx.refresh_port}",
             "probe": "/images?since=0&limit=1", "routes": ROUTES,
-            "zones": [{"name": "images", "directory": str(nginx.zone), "max_size_mib": 500}],
+            "zones": [{"name": "images", "directory": str(zone), "max_size_mib": 500}],
             "sources": [{"name": "urls", "kind": "urls", "file": str(self.urls)}],
             "concurrency": 8, "attempts": 3, "timeout_seconds": 10, "sample_minimum": 100,
             "state_directory": str(self.state), "runtime_directory": str(self.runtime),
@@ -337,7 +337,7 @@ def make_site(tmp_path):
             server = stack.enter_context(ImageServer(latency_seconds))
             nginx = Nginx(tmp_path / "nginx", server.port, **options)
             stack.callback(nginx.close)
-            return Site(server, nginx, Warm(tmp_path / "warm", nginx))
+            return Site(server, nginx, Warm(tmp_path / "warm", nginx, nginx.zone))
         yield make
     # A zone of thousands of files is no use to anybody.
     shutil.rmtree(tmp_path / "nginx", ignore_errors=True)

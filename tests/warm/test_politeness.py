@@ -60,8 +60,7 @@ def test_a_window_closes_and_opens(make_site, monkeypatch):
 def site(tmp_path):
     """A site whose nginx is the role's, with the log of the visitors."""
     with ImageServer(latency_seconds=0.02) as server, RenderedNginx(tmp_path / "nginx", POLICY, server.port) as nginx:
-        nginx.refresh, nginx.zone = nginx.refresh_port, nginx.zones / "images"
-        warm = Warm(tmp_path / "warm", nginx)
+        warm = Warm(tmp_path / "warm", nginx, nginx.zones / "images")
         warm.settings |= {"probe": "/images/image-0", "visitors_log": str(nginx.directory / "log/access.log"),
                           "visitors_p95_limit_seconds": 0.3}
         yield Site(server, nginx, warm)

@@ -181,7 +181,7 @@ def _warm(settings: Configuration, refresh: bool, shown: status.Status) -> tuple
     return outcome, bool(interrupted)
 
 
-def judge(outcome: report.Report, minimum_coverage: float, interrupted: bool = False) -> tuple[int, str]:
+def judge(outcome: report.Report, minimum_coverage: float, interrupted: bool) -> tuple[int, str]:
     """Return the exit status of a warm and why it is not 0. `interrupted`: a signal has ended it."""
     if outcome.stopped:
         message = f"the warm stopped early: {outcome.stopped}", outcome.sample_problem(), outcome.summary()

@@ -787,7 +787,6 @@ class Engine:
         tasks = (_Task(self._sampled, _url(self._bases[0], path), Item(path, "sample"))
                  for kept_at, route, path in self._sample.read()
                  if 0 <= now - kept_at < self._valid.get(route, 0) - 1)
-        self._just_kept = None
         self._sample_tasks(tasks)
 
     def _sample_tasks(self, tasks: Iterator[_Task]) -> None:

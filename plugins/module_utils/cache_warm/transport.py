@@ -111,17 +111,16 @@ class _Handle:
     def answer(self) -> Answer:
         curl = self.curl
         status = curl.getinfo(pycurl.RESPONSE_CODE)
-        # What is looked for in every answer is among the last lines; what only failures have is not looked for in others.
+        # What every answer is looked through for is among the last lines; Retry-After is looked for where it may be.
         return Answer(status, self._field(b"x-cache-status:"), self.size_bytes, "",
                       (curl.getinfo_raw(pycurl.CONTENT_TYPE) or b"").decode("latin-1"),
                       "" if status == 200 else self._field(b"retry-after:"),
                       curl.getinfo(pycurl.TOTAL_TIME), self.start, b"".join(self.body) if self.body else b"")
 
     def _field(self, name: bytes) -> str:
-        initials = name[:1] + name[:1].upper()
         length = len(name)
         for line in reversed(self.lines):
-            if line[0] in initials and line[:length].lower() == name:
+            if line[:length].lower() == name:
                 return line[length:].strip().decode("latin-1")
         return ""
 
