@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """Runs both sides in turns, prints what they took, and removes what they made; called by benchmarks/provision.sh."""
+
 from __future__ import annotations
 
 import json
@@ -21,31 +24,56 @@ GOALS = {"create": 5, "no_change": 30}
 
 def site(hosts: int) -> dict:
     """A site of that many hosts, a volume each; at most 16 in an entry, as the site file wants it."""
-    entries = [{"name": name, "groups": groups, "public": name == "proxy", "volumes": [{"name": volume, "gib": 1}]}
-               for name, groups, volume in (("database", ["database"], "db"),
-                                            ("primary", ["image_server_primary"], "data"),
-                                            ("proxy", ["cache", "bastion"], "cache"))]
+    entries = [
+        {"name": name, "groups": groups, "public": name == "proxy", "volumes": [{"name": volume, "gib": 1}]}
+        for name, groups, volume in (
+            ("database", ["database"], "db"),
+            ("primary", ["image_server_primary"], "data"),
+            ("proxy", ["cache", "bastion"], "cache"),
+        )
+    ]
     replicas = hosts - len(entries)
     for letter, start in zip("abc", range(0, replicas, 16)):
-        entries.append({"name": f"replica-{letter}", "count": min(16, replicas - start),
-                        "groups": ["image_server_replica"],
-                        "volumes": [{"name": "scratch", "gib": 1, "mount": "/srv/scratch"}]})
+        entries.append(
+            {
+                "name": f"replica-{letter}",
+                "count": min(16, replicas - start),
+                "groups": ["image_server_replica"],
+                "volumes": [{"name": "scratch", "gib": 1, "mount": "/srv/scratch"}],
+            }
+        )
     for entry in entries:
         entry["flavor"] = "m1.small"
     # The base has replicas of its own.
     absent = [{"name": "replica", "absent": True}]
-    return {"site": {
-        "name": f"bench{hosts}", "provider": "openstack", "hosts": entries + absent,
-        "openstack": {"cloud": "embassy", "image": "Debian 12", "network": {"external": "public"},
-                      "ssh_from": ["192.0.2.0/24"], "new_address": True},
-        "public": {"name": "images.example.org"}}}
+    return {
+        "site": {
+            "name": f"bench{hosts}",
+            "provider": "openstack",
+            "hosts": entries + absent,
+            "openstack": {
+                "cloud": "embassy",
+                "image": "Debian 12",
+                "network": {"external": "public"},
+                "ssh_from": ["192.0.2.0/24"],
+                "new_address": True,
+            },
+            "public": {"name": "images.example.org"},
+        }
+    }
 
 
 def playbook(log: Path, *arguments: str, **environment: str) -> float:
     """Seconds of a run of ansible-playbook."""
     started = time.monotonic()
-    done = subprocess.run([REPOSITORY / ".venv/bin/ansible-playbook", *arguments], cwd=REPOSITORY, check=False,
-                          stdout=log.open("w"), stderr=subprocess.STDOUT, env={**os.environ, **environment})
+    done = subprocess.run(
+        [REPOSITORY / ".venv/bin/ansible-playbook", *arguments],
+        cwd=REPOSITORY,
+        check=False,
+        stdout=log.open("w"),
+        stderr=subprocess.STDOUT,
+        env={**os.environ, **environment},
+    )
     if done.returncode:
         sys.exit(f"{' '.join(arguments)} failed:\n{log.read_text()[-3000:]}")
     return time.monotonic() - started
@@ -63,8 +91,18 @@ def run_ordinary(work: Path, hosts: int, python: str) -> tuple[float, float, int
     """Seconds of the tasks and of the whole command, and requests, of the ordinary playbook."""
     requests, tasks = work / "requests.log", work / "seconds"
     requests.unlink(missing_ok=True)
-    seconds = playbook(work / "ordinary.log", "-i", inventory(work, python), "-e", f"hosts={hosts}", "-e",
-                       f"requests_log={requests}", "-e", f"seconds_file={tasks}", str(HERE / "ordinary.yml"))
+    seconds = playbook(
+        work / "ordinary.log",
+        "-i",
+        inventory(work, python),
+        "-e",
+        f"hosts={hosts}",
+        "-e",
+        f"requests_log={requests}",
+        "-e",
+        f"seconds_file={tasks}",
+        str(HERE / "ordinary.yml"),
+    )
     return float(tasks.read_text()), seconds, requests.read_text().count("REQ: curl")
 
 
@@ -76,8 +114,16 @@ def run_ours(work: Path, hosts: int) -> tuple[float, float, int]:
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     told = work / "result.json"
     # Not by -e: a site file takes only variables that it knows.
-    seconds = playbook(work / "ours.log", "-i", "inventory/", "-e", f"@{work / 'site.yml'}", str(HERE / "ours.yml"),
-                       BENCHMARK_PUBLIC_KEY=f"{key}.pub", BENCHMARK_RESULT=str(told))
+    seconds = playbook(
+        work / "ours.log",
+        "-i",
+        "inventory/",
+        "-e",
+        f"@{work / 'site.yml'}",
+        str(HERE / "ours.yml"),
+        BENCHMARK_PUBLIC_KEY=f"{key}.pub",
+        BENCHMARK_RESULT=str(told),
+    )
     result = json.loads(told.read_text())
     return result["seconds"], seconds, result["calls"]
 
@@ -127,8 +173,10 @@ def main() -> None:
 
     def note(side: str, what: str, count: int, result: tuple[float, float, int]) -> tuple[float, float]:
         tasks, command, calls = result
-        print(f"{side:16} {what:10} {count:3} hosts {tasks:7.1f} s, whole command {command:7.1f} s, {calls:5} API calls",
-              flush=True)
+        print(
+            f"{side:16} {what:10} {count:3} hosts {tasks:7.1f} s, whole command {command:7.1f} s, {calls:5} API calls",
+            flush=True,
+        )
         return tasks, command
 
     with tempfile.TemporaryDirectory() as directory:
@@ -148,8 +196,10 @@ def main() -> None:
         finally:
             for prefix in made:
                 clean(prefix)
-    ratios = {what: [theirs / ours for theirs, ours in zip(seconds["ordinary", what], seconds["ours", what])]
-              for what in GOALS}
+    ratios = {
+        what: [theirs / ours for theirs, ours in zip(seconds["ordinary", what], seconds["ours", what])]
+        for what in GOALS
+    }
     for what, (_tasks, command) in ratios.items():
         print(f"{what}: {command:.1f} times as fast with the start of Ansible")
     for what, goal in GOALS.items():

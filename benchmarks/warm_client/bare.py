@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """The least that fetches a list of URLs by libcurl; prints seconds. usage: bare.py LIST IN_FLIGHT"""
+
 from __future__ import annotations
 
 import sys

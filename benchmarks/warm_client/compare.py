@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """Runs the clients of benchmarks/warm_client.sh in turns and prints their rates. usage: compare.py ROUNDS"""
+
 from __future__ import annotations
 
 import json
@@ -54,14 +57,17 @@ def prepare(directory: pathlib.Path) -> int:
     urls = [f"http://127.0.0.1:{port}{path}\n" for path in paths]
     (directory / "urls").write_text("".join(urls))
     for part in range(4):
-        (directory / f"urls-{part}").write_text("".join(urls[part:URLS // 4:4]))
-    (directory / "urls-few").write_text("".join(urls[:URLS // 50]))
-    (directory / "curl").write_text("".join(
-        f'url = "{url.strip()}"\noutput = /dev/null\n' for url in urls[:URLS // 10]))
-    (directory / "nginx.conf").write_text(NGINX.format(
-        directory=directory, port=port, user="user root;" if os.geteuid() == 0 else ""))
-    subprocess.run(["/usr/sbin/nginx", "-p", directory, "-c", directory / "nginx.conf", "-e", directory / "error.log"],
-                   check=True)
+        (directory / f"urls-{part}").write_text("".join(urls[part : URLS // 4 : 4]))
+    (directory / "urls-few").write_text("".join(urls[: URLS // 50]))
+    (directory / "curl").write_text(
+        "".join(f'url = "{url.strip()}"\noutput = /dev/null\n' for url in urls[: URLS // 10])
+    )
+    (directory / "nginx.conf").write_text(
+        NGINX.format(directory=directory, port=port, user="user root;" if os.geteuid() == 0 else "")
+    )
+    subprocess.run(
+        ["/usr/sbin/nginx", "-p", directory, "-c", directory / "nginx.conf", "-e", directory / "error.log"], check=True
+    )
     return port
 
 
@@ -70,13 +76,32 @@ def configure(directory: pathlib.Path, port: int) -> None:
     for name in ("state", "run"):
         (directory / name).mkdir()
     url = f"http://127.0.0.1:{port}"
-    (directory / "config.json").write_text(json.dumps({
-        "url": url, "refresh_url": url, "probe": "/0/0.jpg", "concurrency": IN_FLIGHT,
-        "routes": [{"name": "thumbnail", "match": r"^/[0-9]+/[0-9]+\.jpg$", "zone": "thumbnails", "valid": "365d",
-                    "arguments": [], "argument_patterns": {}, "request_headers": {"Accept": "image/jpeg"}}],
-        "sources": [{"name": "urls", "kind": "urls", "file": str(directory / "urls")}],
-        "state_directory": str(directory / "state"), "runtime_directory": str(directory / "run"),
-        "metrics_file": str(directory / "run/warm.prom"), "processes": int(os.environ.get("PROCESSES", 1))}))
+    (directory / "config.json").write_text(
+        json.dumps(
+            {
+                "url": url,
+                "refresh_url": url,
+                "probe": "/0/0.jpg",
+                "concurrency": IN_FLIGHT,
+                "routes": [
+                    {
+                        "name": "thumbnail",
+                        "match": r"^/[0-9]+/[0-9]+\.jpg$",
+                        "zone": "thumbnails",
+                        "valid": "365d",
+                        "arguments": [],
+                        "argument_patterns": {},
+                        "request_headers": {"Accept": "image/jpeg"},
+                    }
+                ],
+                "sources": [{"name": "urls", "kind": "urls", "file": str(directory / "urls")}],
+                "state_directory": str(directory / "state"),
+                "runtime_directory": str(directory / "run"),
+                "metrics_file": str(directory / "run/warm.prom"),
+                "processes": int(os.environ.get("PROCESSES", 1)),
+            }
+        )
+    )
 
 
 def cache_warm(directory: pathlib.Path) -> tuple[float, float]:
@@ -84,8 +109,12 @@ def cache_warm(directory: pathlib.Path) -> tuple[float, float]:
     for path in (directory / "state").iterdir():
         path.unlink()
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "cache_warm", "--config", directory / "config.json", "run"], check=True,
-                   cwd=REPOSITORY / "plugins/module_utils", stderr=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-m", "cache_warm", "--config", directory / "config.json", "run"],
+        check=True,
+        cwd=REPOSITORY / "plugins/module_utils",
+        stderr=subprocess.DEVNULL,
+    )
     seconds = time.perf_counter() - began
     report = json.loads((directory / "state/report.json").read_text())
     assert report["hit"] == URLS and report["sample"]["hit"] >= 1000, report["summary"]
@@ -94,8 +123,9 @@ def cache_warm(directory: pathlib.Path) -> tuple[float, float]:
 
 def script(directory: pathlib.Path, name: str) -> float:
     """Return the rate of a client that prints its seconds."""
-    output = subprocess.run([sys.executable, HERE / name, directory / "urls", str(IN_FLIGHT)], check=True, text=True,
-                            stdout=subprocess.PIPE).stdout
+    output = subprocess.run(
+        [sys.executable, HERE / name, directory / "urls", str(IN_FLIGHT)], check=True, text=True, stdout=subprocess.PIPE
+    ).stdout
     return URLS / float(output)
 
 
@@ -112,8 +142,12 @@ def main(rounds: int) -> int:
     directory.chmod(0o755)
     try:
         configure(directory, prepare(directory))
-        wget = "".join(f"wget --quiet --output-document=/dev/null --input-file={directory}/urls-{part} & "
-                       for part in range(4)) + "wait"
+        wget = (
+            "".join(
+                f"wget --quiet --output-document=/dev/null --input-file={directory}/urls-{part} & " for part in range(4)
+            )
+            + "wait"
+        )
         clients = {
             "bare loop over libcurl": lambda: script(directory, "bare.py"),
             "cache-warm": lambda: cache_warm(directory),
@@ -121,10 +155,13 @@ def main(rounds: int) -> int:
             "wget -i, four abreast": lambda: shell(wget, URLS // 4),
             "xargs -P 32 curl": lambda: shell(
                 f"xargs --max-procs={IN_FLIGHT} --max-args=1 curl --silent --output /dev/null <{directory}/urls-few",
-                URLS // 50),
+                URLS // 50,
+            ),
             "curl --parallel": lambda: shell(
                 f"curl --silent --no-progress-meter --parallel --parallel-max {IN_FLIGHT} --config {directory}/curl "
-                f"2>{directory}/curl.log", URLS // 10),
+                f"2>{directory}/curl.log",
+                URLS // 10,
+            ),
         }
         # Everything is in memory from here on.
         script(directory, "bare.py")
@@ -136,8 +173,11 @@ def main(rounds: int) -> int:
                     rates.setdefault(f"{name}, whole command", []).append(rate[1])
                     rate = rate[0]
                 rates.setdefault(name, []).append(rate)
-            print(f"round {number + 1} of {rounds}: " + ", ".join(
-                f"{name} {rate[-1]:,.0f}/s" for name, rate in rates.items()), flush=True)
+            print(
+                f"round {number + 1} of {rounds}: "
+                + ", ".join(f"{name} {rate[-1]:,.0f}/s" for name, rate in rates.items()),
+                flush=True,
+            )
     finally:
         pid_file = directory / "nginx.pid"
         if pid_file.exists():

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """The same with aiohttp; prints seconds. usage: with_aiohttp.py LIST IN_FLIGHT"""
+
 from __future__ import annotations
 
 import asyncio

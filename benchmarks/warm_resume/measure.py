@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """Measures how cache-warm goes on where it was; see benchmarks/warm_resume.sh."""
+
 from __future__ import annotations
 
 import contextlib
@@ -20,7 +23,8 @@ import yaml
 
 PROJECT = Path(__file__).parents[2]
 POLICY = yaml.safe_load((PROJECT / "roles/image_server_orthanc/vars/main.yml").read_text(encoding="utf-8"))[
-    "image_server_orthanc_policy"]
+    "image_server_orthanc_policy"
+]
 PICTURE = b"\xff\xd8\xff\xe0" + b"x" * 500
 # The zone's job is smaller: a million files would measure the disk.
 ZONE_SHARE = 10
@@ -86,12 +90,20 @@ def nginx(directory: Path) -> Iterator[tuple[int, int]]:
     port, cache_port = free_ports()
     configuration = directory / "nginx.conf"
     (directory / "temporary").mkdir()
-    configuration.write_bytes(CONFIGURATION % {
-        b"directory": bytes(directory), b"port": port, b"cache_port": cache_port, b"picture": PICTURE,
-        b"user": b"user root;" if os.geteuid() == 0 else b""})
+    configuration.write_bytes(
+        CONFIGURATION
+        % {
+            b"directory": bytes(directory),
+            b"port": port,
+            b"cache_port": cache_port,
+            b"picture": PICTURE,
+            b"user": b"user root;" if os.geteuid() == 0 else b"",
+        }
+    )
     # In the foreground it is our own child, and ends with us.
     process = subprocess.Popen(
-        ["/usr/sbin/nginx", "-c", configuration, "-e", directory / "error.log", "-g", "daemon off;"])
+        ["/usr/sbin/nginx", "-c", configuration, "-e", directory / "error.log", "-g", "daemon off;"]
+    )
     try:
         for attempt in range(100):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", cache_port), 1):
@@ -113,16 +125,32 @@ class Warm:
         for made in (self.state, self._runtime):
             made.mkdir(parents=True)
         url = f"http://127.0.0.1:{port}"
-        self._configuration.write_text(json.dumps({
-            "url": url, "refresh_url": url, "probe": POLICY["test_list"], "routes": POLICY["routes"], "zones": zones,
-            "sources": [{"name": "urls", "kind": "urls", "file": str(urls)}], "concurrency": 32,
-            "sample_fraction": 0, "sample_minimum": 0, "state_directory": str(self.state),
-            "runtime_directory": str(self._runtime)}), encoding="utf-8")
+        self._configuration.write_text(
+            json.dumps(
+                {
+                    "url": url,
+                    "refresh_url": url,
+                    "probe": POLICY["test_list"],
+                    "routes": POLICY["routes"],
+                    "zones": zones,
+                    "sources": [{"name": "urls", "kind": "urls", "file": str(urls)}],
+                    "concurrency": 32,
+                    "sample_fraction": 0,
+                    "sample_minimum": 0,
+                    "state_directory": str(self.state),
+                    "runtime_directory": str(self._runtime),
+                }
+            ),
+            encoding="utf-8",
+        )
 
     def start(self) -> subprocess.Popen:
         return subprocess.Popen(
             [sys.executable, "-B", "-m", "cache_warm", "--config", self._configuration, "run"],
-            env=os.environ | {"PYTHONPATH": str(PROJECT / "plugins/module_utils")}, stderr=subprocess.PIPE, text=True)
+            env=os.environ | {"PYTHONPATH": str(PROJECT / "plugins/module_utils")},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     def run(self) -> Run:
         """Run to the end."""
@@ -169,7 +197,7 @@ def write_urls(file: Path, count: int) -> None:
     with open(file, "w", encoding="ascii") as stream:
         for number in range(count):
             digits = f"{number * 2654435761 % (1 << 160):040x}"
-            identifier = "-".join(digits[at:at + 8] for at in range(0, 40, 8))
+            identifier = "-".join(digits[at : at + 8] for at in range(0, 40, 8))
             stream.write(f"/instances/{identifier}/rendered?width=256\n")
 
 
@@ -204,12 +232,17 @@ def main(count: int, rounds: int) -> int:
             # nginx writes its log once a second.
             time.sleep(1.5)
             twice = asked_twice(directory / "asked.log")
-            print(f"killed at {killed_at} of {count} URLs, the rest took {rest.seconds:.1f} s, "
-                  f"peak {rest.peak_mib:.0f} MiB; {twice} URLs were asked for twice")
+            print(
+                f"killed at {killed_at} of {count} URLs, the rest took {rest.seconds:.1f} s, "
+                f"peak {rest.peak_mib:.0f} MiB; {twice} URLs were asked for twice"
+            )
 
             zone = [{"name": "thumbnails", "directory": str(directory / "zone"), "max_size_mib": 8192}]
-            zones = zone + [{"name": other["name"], "directory": str(directory / "none"), "max_size_mib": 1}
-                            for other in POLICY["zones"] if other["name"] != "thumbnails"]
+            zones = zone + [
+                {"name": other["name"], "directory": str(directory / "none"), "max_size_mib": 1}
+                for other in POLICY["zones"]
+                if other["name"] != "thumbnails"
+            ]
             local = Warm(directory / "local", directory / "some-urls", cache_port, zones)
             filled = local.run()
             print(f"warmed {count // ZONE_SHARE} URLs into a zone in {filled.seconds:.1f} s")
@@ -223,12 +256,16 @@ def main(count: int, rounds: int) -> int:
             time.sleep(1.5)
             again = asked_twice(directory / "asked.log") - twice - count // ZONE_SHARE
     print(f"the runs over finished URLs asked for {again} of them")
-    rates = {side: statistics.median((count // ZONE_SHARE if side == "zone" else count) / run.seconds for run in some)
-             for side, some in runs.items()}
+    rates = {
+        side: statistics.median((count // ZONE_SHARE if side == "zone" else count) / run.seconds for run in some)
+        for side, some in runs.items()
+    }
     for side, rate in rates.items():
-        print(f"by {side}: {rate:,.0f} URLs/s, {statistics.median(run.seconds for run in runs[side]):.2f} s "
-              f"({statistics.median(run.processor_seconds for run in runs[side]):.2f} s of a processor), "
-              f"peak {max(run.peak_mib for run in runs[side]):.0f} MiB")
+        print(
+            f"by {side}: {rate:,.0f} URLs/s, {statistics.median(run.seconds for run in runs[side]):.2f} s "
+            f"({statistics.median(run.processor_seconds for run in runs[side]):.2f} s of a processor), "
+            f"peak {max(run.peak_mib for run in runs[side]):.0f} MiB"
+        )
     peak = max(rest.peak_mib, *(run.peak_mib for some in runs.values() for run in some))
     print(f"warm_resume_by_cursor_urls_per_second: {rates['cursor']:.0f} (goal none)")
     print(f"warm_resume_by_zone_urls_per_second: {rates['zone']:.0f} (goal none)")

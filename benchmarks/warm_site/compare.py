@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """The measuring part of benchmarks/warm_site.sh. usage: compare.py ROUNDS"""
+
 from __future__ import annotations
 
 import http.client
@@ -108,8 +111,10 @@ def main() -> int:
                 failed = json.loads(run("cache-warm", "report", "--json"))["failed"]
             cached = int(run("sh", "-c", "find /var/cache/nginx/thumbnails -type f | wc -l"))
             failed = max(failed, len(paths) - cached)
-            print(f"{side:10} {seconds:6.1f} s  {len(paths) / seconds:5.0f}/s  {failed} failed  "
-                  f"visitors' p95 {percentile_95_ms(visitor.seconds):4.0f} ms, {visitor.failed} of them failed")
+            print(
+                f"{side:10} {seconds:6.1f} s  {len(paths) / seconds:5.0f}/s  {failed} failed  "
+                f"visitors' p95 {percentile_95_ms(visitor.seconds):4.0f} ms, {visitor.failed} of them failed"
+            )
             if number:
                 times[side].append(seconds)
                 visits[side] += visitor.seconds
@@ -118,8 +123,10 @@ def main() -> int:
     print(f"median: cache-warm {medians['cache-warm']:.1f} s, curl {medians['curl']:.1f} s")
     during = ", ".join(f"{side} {percentile_95_ms(seconds):.0f} ms" for side, seconds in visits.items())
     print(f"visitors' p95: {during}, nobody warming {idle:.0f} ms")
-    figures = {"warm_site_time_ratio": round(medians["cache-warm"] / medians["curl"], 2),
-               "warm_site_failures": failures["cache-warm"]}
+    figures = {
+        "warm_site_time_ratio": round(medians["cache-warm"] / medians["curl"], 2),
+        "warm_site_failures": failures["cache-warm"],
+    }
     for name, figure in figures.items():
         print(f"{name}: {figure} (goal {GOALS[name]})")
     return int(any(figure > GOALS[name] for name, figure in figures.items()))

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """Shows how far the service cache-warm is while the module of the same name follows it."""
+
 from __future__ import annotations
 
 from ..module_utils.cache_warm.status import FINAL_STATES

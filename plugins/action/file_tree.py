@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """Sends digests first, and the contents only of files that differ: see the module of the same name."""
 
 from __future__ import annotations
@@ -17,11 +19,11 @@ def read_tree(directories: list[str]) -> dict[str, bytes]:
     for directory in directories:
         for parent, below, names in os.walk(directory):
             # What Python has compiled here is nothing that anybody wrote.
-            below[:] = [name for name in below if not name.startswith('.') and name != '__pycache__']
+            below[:] = [name for name in below if not name.startswith(".") and name != "__pycache__"]
             for name in names:
-                if not name.startswith('.'):
+                if not name.startswith("."):
                     path = os.path.join(parent, name)
-                    with open(path, 'rb') as file:
+                    with open(path, "rb") as file:
                         tree[os.path.relpath(path, directory)] = file.read()
     return tree
 
@@ -36,20 +38,20 @@ class ActionModule(ActionBase):
         """Return the module's result."""
         super().run(tmp, task_vars)
         arguments = dict(self._task.args)
-        sources = arguments.get('sources') or []
-        directories = [self._find_needle('files', source) for source in sources]
+        sources = arguments.get("sources") or []
+        directories = [self._find_needle("files", source) for source in sources]
         for source, directory in zip(sources, directories):
             if not os.path.isdir(directory):
-                raise AnsibleActionFail(f'file_tree: {source} is not a directory on the controller; give a directory')
+                raise AnsibleActionFail(f"file_tree: {source} is not a directory on the controller; give a directory")
         tree = read_tree(directories)
-        arguments['digests'] = {path: hashlib.sha256(content).hexdigest() for path, content in tree.items()}
+        arguments["digests"] = {path: hashlib.sha256(content).hexdigest() for path, content in tree.items()}
         result = self._execute_module(module_args=arguments, task_vars=task_vars)
-        missing = result.pop('missing', [])
-        if missing and not result.get('failed') and not self._task.check_mode:
-            arguments['contents'] = {path: base64.b64encode(zlib.compress(tree[path], 9)).decode() for path in missing}
+        missing = result.pop("missing", [])
+        if missing and not result.get("failed") and not self._task.check_mode:
+            arguments["contents"] = {path: base64.b64encode(zlib.compress(tree[path], 9)).decode() for path in missing}
             result = self._execute_module(module_args=arguments, task_vars=task_vars)
-            result.pop('missing', None)
+            result.pop("missing", None)
         # Neither is of any use in a log.
-        for name in ('digests', 'contents'):
-            result.get('invocation', {}).get('module_args', {}).pop(name, None)
+        for name in ("digests", "contents"):
+            result.get("invocation", {}).get("module_args", {}).pop(name, None)
         return result

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """Reads manifests on the controller, brings the images to the host that are not there, and shows the progress."""
+
 from __future__ import annotations
 
 import json
@@ -47,13 +50,19 @@ class ActionModule(ProgressAction):
         """Bring the files that the host's journal does not know to `workspace`/files, an archive at a time."""
         temporary = self._connection._shell.tmpdir or self._make_tmp_path()
         known = self._fetch_journal(f"{workspace}.journal")
-        arrived = set(self._command(
-            f"mkdir -p -m 0700 {shlex.quote(workspace)}/files {shlex.quote(workspace)}/arrived && "
-            f"ls {shlex.quote(workspace)}/arrived", workspace).split())
+        arrived = set(
+            self._command(
+                f"mkdir -p -m 0700 {shlex.quote(workspace)}/files {shlex.quote(workspace)}/arrived && "
+                f"ls {shlex.quote(workspace)}/arrived",
+                workspace,
+            ).split()
+        )
         archives = [a for a in in_archives([f for f in files if f not in known]) if manifest.digest(a) not in arrived]
         for number, archive in enumerate(archives, 1):
-            display.display(f"load: {entry['name']}: archive {number} of {len(archives)} to the host, "
-                            f"{sum(file.size for file in archive) >> 20} MiB")
+            display.display(
+                f"load: {entry['name']}: archive {number} of {len(archives)} to the host, "
+                f"{sum(file.size for file in archive) >> 20} MiB"
+            )
             with tempfile.TemporaryDirectory(prefix="imaging-repository-load-") as local:
                 path = os.path.join(local, "archive.tar")
                 write_archive(path, root, archive)
@@ -70,8 +79,10 @@ class ActionModule(ProgressAction):
     def _send(self, local: str, remote: str, workspace: str) -> None:
         self._transfer_file(local, remote)
         self._fixup_perms2([os.path.dirname(remote), remote])
-        self._command(f"tar -C {shlex.quote(workspace)} --no-same-owner -xf {shlex.quote(remote)} && "
-                      f"rm -f {shlex.quote(remote)}", workspace)
+        self._command(
+            f"tar -C {shlex.quote(workspace)} --no-same-owner -xf {shlex.quote(remote)} && rm -f {shlex.quote(remote)}",
+            workspace,
+        )
 
     def _fetch_journal(self, path: str) -> set[manifest.File]:
         answer = self._low_level_execute_command(f"cat {shlex.quote(path)}")
@@ -107,15 +118,17 @@ def read_manifests(paths: list[str]) -> tuple[list[dict], dict[str, tuple[str, l
             full = os.path.join(os.path.dirname(path), study["path"])
             files = [] if on_host else manifest.files_of(full)
             key = manifest.key_of(name, study["path"])
-            entries.append({
-                **study,
-                "name": f"{name}: {study['path']}",
-                "key": key,
-                "path": study["path"] if on_host else "",
-                "digest": "" if on_host else manifest.digest(files),
-                "count": len(files),
-                "size": sum(file.size for file in files),
-            })
+            entries.append(
+                {
+                    **study,
+                    "name": f"{name}: {study['path']}",
+                    "key": key,
+                    "path": study["path"] if on_host else "",
+                    "digest": "" if on_host else manifest.digest(files),
+                    "count": len(files),
+                    "size": sum(file.size for file in files),
+                }
+            )
             if not on_host:
                 listings[key] = manifest.root_of(full), files
     if found:

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """Prints the table of the module site_verify as a table."""
+
 from __future__ import annotations
 
 from ansible.plugins.action import ActionBase

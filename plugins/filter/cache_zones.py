@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """Filters about the sizes of the cache's zones; what they compute is in module_utils/cache_zones.py."""
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -46,7 +49,7 @@ _value:
   elements: dict
 """
 
-from typing import Callable
+from collections.abc import Callable
 
 from ..module_utils.cache_zones import cache_zones, zone_problems, zone_warnings
 

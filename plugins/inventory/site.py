@@ -1,5 +1,5 @@
 # Copyright (c) 2026, the imaging.repository authors
-# BSD 2-Clause License (see LICENSE or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
 """Inventory plugin that makes the hosts of a site out of its site file."""
 
 from __future__ import annotations

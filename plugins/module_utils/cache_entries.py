@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """The entries of nginx's cache as files: which there are, removed from disk or fetched anew.
 
 nginx 1.22 keeps an entry in a file below its zone's directory, in two levels of subdirectories (levels=1:2), named by
@@ -5,6 +7,7 @@ the MD5 of its key: ``ngx_http_file_cache_header_t``, ``\\nKEY: <key>\\n``, the 
 (cache_warm/zones.py). An entry whose file is gone is fetched again when somebody asks for it; the zone's count of bytes
 falls when the entry would have expired.
 """
+
 from __future__ import annotations
 
 import collections
@@ -62,6 +65,7 @@ class Selection(NamedTuple):
 
 # --- The files ------------------------------------------------------------------------------------------------------
 
+
 def read_entry(zone: str, file: str, directory: int) -> Entry | None:
     """Return the entry in a file; None if it is none, which is all that is not exactly as nginx 1.22 writes it.
 
@@ -80,9 +84,13 @@ def read_entry(zone: str, file: str, directory: int) -> Entry | None:
         version, _, key_end, body_start, _ = HEADER.unpack_from(data)
         if key_end > len(data):
             data += os.read(descriptor, key_end - len(data))
-        key = data[HEADER_BYTES + len(KEY_MARK):key_end - 1]
-        if (version != VERSION or not data.startswith(KEY_MARK, HEADER_BYTES) or data[key_end - 1:key_end] != b"\n"
-                or hashlib.md5(key, usedforsecurity=False).hexdigest() != name):
+        key = data[HEADER_BYTES + len(KEY_MARK) : key_end - 1]
+        if (
+            version != VERSION
+            or not data.startswith(KEY_MARK, HEADER_BYTES)
+            or data[key_end - 1 : key_end] != b"\n"
+            or hashlib.md5(key, usedforsecurity=False).hexdigest() != name
+        ):
             return None
         size_bytes = os.fstat(descriptor).st_size
     except OSError:
@@ -109,15 +117,17 @@ def leaves(directory: str, digest: str = "") -> Iterator[tuple[str, int]]:
             continue
         except OSError as error:
             raise EntriesError(
-                f"{path}: cannot be read ({error.strerror}); see to it, then run the same again") from error
+                f"{path}: cannot be read ({error.strerror}); see to it, then run the same again"
+            ) from error
         try:
             yield path, descriptor
         finally:
             os.close(descriptor)
 
 
-def select(zones: Iterable[Mapping[str, Any]], selection: Selection,
-           seen: Callable[[int], None] = lambda number: None) -> Iterator[tuple[Entry, int]]:
+def select(
+    zones: Iterable[Mapping[str, Any]], selection: Selection, seen: Callable[[int], None] = lambda number: None
+) -> Iterator[tuple[Entry, int]]:
     """Yield the entries that are meant, each with a descriptor of its directory that is open meanwhile.
 
     `zones`: with ``name`` and ``directory``. `seen` is told how many files were looked at.
@@ -136,8 +146,13 @@ def select(zones: Iterable[Mapping[str, Any]], selection: Selection,
             seen(number)
 
 
-def purge(zones: Iterable[Mapping[str, Any]], selection: Selection, *, pretend: bool = False,
-          seen: Callable[[int], None] = lambda number: None) -> list[Entry]:
+def purge(
+    zones: Iterable[Mapping[str, Any]],
+    selection: Selection,
+    *,
+    pretend: bool = False,
+    seen: Callable[[int], None] = lambda number: None,
+) -> list[Entry]:
     """Remove the entries that are meant from disk, and return them; with `pretend` nothing is removed.
 
     File by file: killed half-way, the rest is still there. What nginx is writing meanwhile is not seen.
@@ -165,6 +180,7 @@ def body_checksum(entry: Entry, directory: int) -> str | None:
 
 
 # --- The pages ------------------------------------------------------------------------------------------------------
+
 
 class Cache:
     """The cache on its own host: its loopback port and the port that rewrites. Connections are kept, one per thread."""
@@ -195,8 +211,10 @@ class Cache:
             except (OSError, http.client.HTTPException) as error:
                 problem = error
                 setattr(self._local, port, None)
-        raise EntriesError(f"http://{self._addresses[port]}: does not answer ({problem or type(problem).__name__}); "
-                           "look at 'systemctl status nginx', then run the same again")
+        raise EntriesError(
+            f"http://{self._addresses[port]}: does not answer ({problem or type(problem).__name__}); "
+            "look at 'systemctl status nginx', then run the same again"
+        )
 
     def _connection(self, port: str) -> http.client.HTTPConnection:
         connection = getattr(self._local, port, None)
@@ -206,8 +224,9 @@ class Cache:
         return connection
 
 
-def selection_of(text: str, routes: Routes, members: Iterable[Mapping[str, str]], cache: Cache, *,
-                 look_only: bool = False) -> Selection:
+def selection_of(
+    text: str, routes: Routes, members: Iterable[Mapping[str, str]], cache: Cache, *, look_only: bool = False
+) -> Selection:
     """Return what the user means by a URL or path, by ``~`` and a regular expression, or by the id of a study.
 
     `members`, `look_only`: see `study_ids`. Raises EntriesError.
@@ -216,8 +235,9 @@ def selection_of(text: str, routes: Routes, members: Iterable[Mapping[str, str]]
         try:
             return Selection(pattern=re.compile(text[1:]))
         except re.error as error:
-            raise EntriesError(f"{text}: is no regular expression ({error}); correct it, "
-                               "for example ~^/instances/[^/]+/rendered") from error
+            raise EntriesError(
+                f"{text}: is no regular expression ({error}); correct it, for example ~^/instances/[^/]+/rendered"
+            ) from error
     if text.startswith(("/", "http://", "https://")):
         path = text
         if not text.startswith("/"):
@@ -225,17 +245,21 @@ def selection_of(text: str, routes: Routes, members: Iterable[Mapping[str, str]]
             path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         key = routes.key(path)
         if key is None:
-            raise EntriesError(f"{text}: no route of the cache policy serves it; correct the URL, or name several pages "
-                               "by a pattern, for example ~^/instances/")
+            raise EntriesError(
+                f"{text}: no route of the cache policy serves it; correct the URL, or name several pages "
+                "by a pattern, for example ~^/instances/"
+            )
         return Selection(path=path, digest=key.digest)
     if not _STUDY(text):
-        raise EntriesError(f"{text}: is neither a path, a pattern nor the id of a study; begin a path with / and a "
-                           "pattern with ~")
+        raise EntriesError(
+            f"{text}: is neither a path, a pattern nor the id of a study; begin a path with / and a pattern with ~"
+        )
     return Selection(ids=study_ids(text, members, cache, look_only))
 
 
-def study_ids(study: str, members: Iterable[Mapping[str, str]], cache: Cache,
-              look_only: bool = False) -> frozenset[str]:
+def study_ids(
+    study: str, members: Iterable[Mapping[str, str]], cache: Cache, look_only: bool = False
+) -> frozenset[str]:
     """Return the ids of a study and of all that belongs to it.
 
     `members`: from the policy, level by level ``{path, field}``: the page of each id of the level before, and the key
@@ -252,14 +276,17 @@ def study_ids(study: str, members: Iterable[Mapping[str, str]], cache: Cache,
                 status, body = cache.get(path)
             if status != 200:
                 if depth == 0:
-                    raise EntriesError(f"{study}: neither the image servers nor the cache know such a study (status "
-                                       f"{status}); correct the id, or purge by a pattern")
+                    raise EntriesError(
+                        f"{study}: neither the image servers nor the cache know such a study (status "
+                        f"{status}); correct the id, or purge by a pattern"
+                    )
                 continue
             try:
                 found += [str(one) for one in json.loads(body)[member["field"]]]
             except (ValueError, KeyError, TypeError) as error:
                 raise EntriesError(
-                    f"{path}: has no list {member['field']}; correct study_members in the cache policy") from error
+                    f"{path}: has no list {member['field']}; correct study_members in the cache policy"
+                ) from error
         ids.update(found)
         level = found
     return frozenset(ids)
@@ -273,8 +300,12 @@ class Refreshed(NamedTuple):
     failures: dict[str, list[str]]
 
 
-def pages(zones: Iterable[Mapping[str, Any]], selection: Selection, routes: Routes,
-          seen: Callable[[int], None] = lambda number: None) -> Iterator[tuple[str, str | None]]:
+def pages(
+    zones: Iterable[Mapping[str, Any]],
+    selection: Selection,
+    routes: Routes,
+    seen: Callable[[int], None] = lambda number: None,
+) -> Iterator[tuple[str, str | None]]:
     """Yield the pages that are meant: the path to ask for and the checksum of the body until now.
 
     A page that the user named by its path is one also if it is not cached: its checksum is None then.
@@ -300,8 +331,13 @@ def path_of(entry: Entry, routes: Routes) -> str | None:
     return path if key and key.text == entry.key else None
 
 
-def refresh(wanted: Iterable[tuple[str, str | None]], cache: Cache, *, concurrency: int = 8,
-            done: Callable[[int, int], None] = lambda pages, failed: None) -> Refreshed:
+def refresh(
+    wanted: Iterable[tuple[str, str | None]],
+    cache: Cache,
+    *,
+    concurrency: int = 8,
+    done: Callable[[int, int], None] = lambda pages, failed: None,
+) -> Refreshed:
     """Fetch pages anew; each is a path and the checksum of its body until now.
 
     An entry of which the image servers say anything but 200 stays as it is. `done` is told how many pages are done and

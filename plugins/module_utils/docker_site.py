@@ -6,6 +6,7 @@ Pure functions: the module docker_site lists and writes, this file decides.
 
 A plan is that of plan.py; its kinds are ``network``, ``packages``, ``volume`` and ``host``.
 """
+
 from __future__ import annotations
 
 import ipaddress
@@ -20,8 +21,8 @@ PACKAGES_PORT = 3142
 DEVICE_PREFIX = "/dev/disk/by-id/imaging-repository-"
 
 # Loop devices work in whole sectors; a GiB is a whole number of them.
-GIB = 1024 ** 3
-MIB = 1024 ** 2
+GIB = 1024**3
+MIB = 1024**2
 
 
 def packages_address(cidr: str) -> str:
@@ -44,15 +45,33 @@ def wanted(site: dict, replace: list[str] | None = None) -> dict:
             label = f"{host['name']}-{volume['name']}"
             link = f"{directory}/devices/{label}"
             devices[DEVICE_PREFIX + volume["name"]] = link
-            volumes.append({"name": label, "host": full_name, "volume": volume["name"], "bytes": volume["gib"] * GIB,
-                            "file": f"{directory}/volumes/{label}.img", "link": link})
+            volumes.append(
+                {
+                    "name": label,
+                    "host": full_name,
+                    "volume": volume["name"],
+                    "bytes": volume["gib"] * GIB,
+                    "file": f"{directory}/volumes/{label}.img",
+                    "link": link,
+                }
+            )
         ports = {}
         if host.get("public"):
             ports = {"443": site["public"]["https_port"], "80": site["public"]["http_port"]}
-        hosts.append({"name": full_name, "memory_bytes": host["memory_mib"] * MIB,
-                      "specification": {"address": host["address"], "devices": devices, "ports": ports}})
-    return {"name": name, "cidr": site["docker"]["network"]["cidr"], "volumes": volumes, "hosts": hosts,
-            "replace": [f"{name}-{short}" for short in replace or []]}
+        hosts.append(
+            {
+                "name": full_name,
+                "memory_bytes": host["memory_mib"] * MIB,
+                "specification": {"address": host["address"], "devices": devices, "ports": ports},
+            }
+        )
+    return {
+        "name": name,
+        "cidr": site["docker"]["network"]["cidr"],
+        "volumes": volumes,
+        "hosts": hosts,
+        "replace": [f"{name}-{short}" for short in replace or []],
+    }
 
 
 def _size(count: int) -> str:
@@ -64,13 +83,21 @@ def _plan_network(want: dict, found: dict) -> dict:
     if network is None:
         return step("network", want["name"], "create", want["cidr"])
     if network["site"] != want["name"]:
-        return step("network", want["name"], "refuse",
-                    "a Docker network of this name exists that this site did not make; "
-                    "choose another site.name, or remove it with: docker network rm " + want["name"])
+        return step(
+            "network",
+            want["name"],
+            "refuse",
+            "a Docker network of this name exists that this site did not make; "
+            "choose another site.name, or remove it with: docker network rm " + want["name"],
+        )
     if network["cidr"] != want["cidr"]:
-        return step("network", want["name"], "refuse",
-                    f"exists as {network['cidr']}, the site file says {want['cidr']}; "
-                    "set site.docker.network.cidr back, or destroy the site (its volumes stay) and deploy it again")
+        return step(
+            "network",
+            want["name"],
+            "refuse",
+            f"exists as {network['cidr']}, the site file says {want['cidr']}; "
+            "set site.docker.network.cidr back, or destroy the site (its volumes stay) and deploy it again",
+        )
     return step("network", want["name"], "keep", want["cidr"])
 
 
@@ -79,9 +106,13 @@ def _plan_volume(volume: dict, found: dict) -> dict:
     if actual is None:
         return step("volume", volume["name"], "create", _size(volume["bytes"]))
     if actual["bytes"] > volume["bytes"]:
-        return step("volume", volume["name"], "refuse",
-                    f"has {_size(actual['bytes'])}, the site file says {_size(volume['bytes'])}; volumes are never "
-                    "made smaller: set gib back, or move the data to a new volume")
+        return step(
+            "volume",
+            volume["name"],
+            "refuse",
+            f"has {_size(actual['bytes'])}, the site file says {_size(volume['bytes'])}; volumes are never "
+            "made smaller: set gib back, or move the data to a new volume",
+        )
     if actual["bytes"] < volume["bytes"]:
         return step("volume", volume["name"], "change", f"{_size(actual['bytes'])} -> {_size(volume['bytes'])}")
     if actual["loop"] is None:
@@ -99,15 +130,25 @@ def _plan_host(host: dict, want: dict, found: dict) -> dict:
     if actual is None:
         return step("host", name, "create", f"{host['specification']['address']}, {memory}")
     if actual["site"] != want["name"]:
-        return step("host", name, "refuse", "a container of this name exists that this site did not make; "
-                    "choose another site.name, or remove it yourself")
+        return step(
+            "host",
+            name,
+            "refuse",
+            "a container of this name exists that this site did not make; "
+            "choose another site.name, or remove it yourself",
+        )
     if name in want["replace"]:
         return step("host", name, "change", "replace, as asked; its volumes stay")
     difference = _difference(actual["specification"], host["specification"])
     if difference:
-        short = name[len(want["name"]) + 1:]
-        return step("host", name, "refuse", f"exists with other settings ({difference}); what is not on its volumes "
-                    f"would be lost: replace it by name with -e replace_hosts={short}")
+        short = name[len(want["name"]) + 1 :]
+        return step(
+            "host",
+            name,
+            "refuse",
+            f"exists with other settings ({difference}); what is not on its volumes "
+            f"would be lost: replace it by name with -e replace_hosts={short}",
+        )
     changes = []
     if actual["memory_bytes"] != host["memory_bytes"]:
         changes.append(f"memory {actual['memory_bytes'] // MIB} -> {memory}")
@@ -122,34 +163,50 @@ def plan(want: dict, found: dict) -> list[dict]:
     ``found`` is ``{"network": {"site", "cidr"} | None, "packages": whether it serves this site | None,
     "volumes": {file: {"bytes", "loop"}}, "hosts": {name: {"site", "running", "memory_bytes", "specification"}}}``.
     """
-    packages = {None: ("create", "package cache of all sites on this machine"),
-                False: ("change", "join the network of this site"),
-                True: ("keep", "package cache of all sites on this machine")}
+    packages = {
+        None: ("create", "package cache of all sites on this machine"),
+        False: ("change", "join the network of this site"),
+        True: ("keep", "package cache of all sites on this machine"),
+    }
     steps = [_plan_network(want, found), step("packages", PACKAGES_NAME, *packages[found["packages"]])]
     steps += [_plan_volume(volume, found) for volume in want["volumes"]]
     steps += [_plan_host(host, want, found) for host in want["hosts"]]
     named = {host["name"] for host in want["hosts"]}
-    steps += [step("host", name, "unknown", "belongs to this site, but the site file does not name it; left alone")
-              for name, actual in sorted(found["hosts"].items())
-              if name not in named and actual["site"] == want["name"]]
+    steps += [
+        step("host", name, "unknown", "belongs to this site, but the site file does not name it; left alone")
+        for name, actual in sorted(found["hosts"].items())
+        if name not in named and actual["site"] == want["name"]
+    ]
     files = {volume["file"] for volume in want["volumes"]}
-    steps += [step("volume", file, "unknown", "the site file does not name it; left alone")
-              for file in sorted(found["volumes"]) if file not in files]
+    steps += [
+        step("volume", file, "unknown", "the site file does not name it; left alone")
+        for file in sorted(found["volumes"])
+        if file not in files
+    ]
     return steps
 
 
 def removal(want: dict, found: dict, destroy_volumes: bool) -> list[dict]:
     """The steps that remove a site: all that carries its label, and its volumes only when asked to."""
-    steps = [step("host", name, "remove") for name, actual in sorted(found["hosts"].items())
-             if actual["site"] == want["name"]]
+    steps = [
+        step("host", name, "remove")
+        for name, actual in sorted(found["hosts"].items())
+        if actual["site"] == want["name"]
+    ]
     if found["network"] and found["network"]["site"] == want["name"]:
         steps.append(step("network", want["name"], "remove"))
     for file, actual in sorted(found["volumes"].items()):
         if destroy_volumes:
             steps.append(step("volume", file, "remove", _size(actual["bytes"]) + ", with all data on it"))
         else:
-            steps.append(step("volume", file, "change" if actual["loop"] else "keep",
-                               "data stays; remove it as well with -e destroy_volumes=true"))
+            steps.append(
+                step(
+                    "volume",
+                    file,
+                    "change" if actual["loop"] else "keep",
+                    "data stays; remove it as well with -e destroy_volumes=true",
+                )
+            )
     return steps
 
 

@@ -1,8 +1,11 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """The manifest of a load: which images, under which title, licence and source. Pure: no Ansible, reads no image.
 
 A manifest is YAML; docs/load.md describes it. problems() reports everything that is wrong with one at once, each line
 as `path: what; what to do`.
 """
+
 from __future__ import annotations
 
 import dataclasses

@@ -16,6 +16,7 @@ What was found has the shape ::
      "target": id of the port of the new site's public host, or "",
      "note": {} or the note at the new site's public host}
 """
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -49,8 +50,10 @@ def plan(address: str, source: str, back: bool, found: Mapping[str, Any]) -> dic
     Raises Refused.
     """
     if address not in found["addresses"]:
-        raise Refused(f"site.public.address: {address} is no floating IP of this project; "
-                      "name one that it has (openstack floating ip list)")
+        raise Refused(
+            f"site.public.address: {address} is no floating IP of this project; "
+            "name one that it has (openstack floating ip list)"
+        )
     if not found["target"]:
         raise Refused("the public host of this site does not exist; deploy the site with site.yml first")
     note = found["note"] if found["note"].get("address") == address else {}
@@ -61,17 +64,27 @@ def plan(address: str, source: str, back: bool, found: Mapping[str, Any]) -> dic
     if exchange:
         wanted[exchange] = other
     if not back and now != goal:
-        note = {"address": address, "exchange": exchange, "port": now,
-                "site": found["ports"].get(now, {}).get("site", "")}
+        note = {
+            "address": address,
+            "exchange": exchange,
+            "port": now,
+            "site": found["ports"].get(now, {}).get("site", ""),
+        }
     own = sorted(name for name, entry in found["addresses"].items() if entry["port"] == found["target"])
-    return {"wanted": wanted, "steps": _steps(wanted, other, found), "note": note,
-            # Where the new site's public host is reached before the switch.
-            "own_address": (own or [exchange])[0],
-            # The new site's host gave its address away and got nothing yet: it cannot be reached.
-            "interrupted": bool(exchange) and not back and now != goal and not found["addresses"][exchange]["port"]}
+    return {
+        "wanted": wanted,
+        "steps": _steps(wanted, other, found),
+        "note": note,
+        # Where the new site's public host is reached before the switch.
+        "own_address": (own or [exchange])[0],
+        # The new site's host gave its address away and got nothing yet: it cannot be reached.
+        "interrupted": bool(exchange) and not back and now != goal and not found["addresses"][exchange]["port"],
+    }
 
 
-def _forwards(address: str, now: str, source: str, note: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, str]:
+def _forwards(
+    address: str, now: str, source: str, note: Mapping[str, Any], found: Mapping[str, Any]
+) -> tuple[str, str]:
     """Return the port that gets the address and the one that gets the other in exchange."""
     target = found["target"]
     if now == target:
@@ -80,25 +93,34 @@ def _forwards(address: str, now: str, source: str, note: Mapping[str, Any], foun
     place = found["ports"].get(now, {"server": "", "site": ""})
     names = [name for name in (place["site"], place["server"]) if name]
     if source and source not in names:
-        raise Refused(f"from: {address} is held by {holder(found, now)}, not by {source}; nothing was moved. "
-                      "Look at who holds it, then say its name")
+        raise Refused(
+            f"from: {address} is held by {holder(found, now)}, not by {source}; nothing was moved. "
+            "Look at who holds it, then say its name"
+        )
     if now and not place["site"] and not source:
-        raise Refused(f"{address} is held by {holder(found, now)}, which is no site of this toolkit; "
-                      f"say -e from={place['server'] or now} to take it from there")
+        raise Refused(
+            f"{address} is held by {holder(found, now)}, which is no site of this toolkit; "
+            f"say -e from={place['server'] or now} to take it from there"
+        )
     return target, now
 
 
 def _backwards(address: str, now: str, note: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, str]:
     target = found["target"]
     if not note:
-        raise Refused(f"back: {holder(found, target)} has no note of where {address} came from; "
-                      "run switch.yml with the site file of the site that shall hold it")
+        raise Refused(
+            f"back: {holder(found, target)} has no note of where {address} came from; "
+            "run switch.yml with the site file of the site that shall hold it"
+        )
     if note["port"] and note["port"] not in found["ports"]:
-        raise Refused(f"back: {address} came from {note['site'] or 'a server'}, whose port {note['port']} is gone; "
-                      "run switch.yml with the site file of the site that shall hold it")
+        raise Refused(
+            f"back: {address} came from {note['site'] or 'a server'}, whose port {note['port']} is gone; "
+            "run switch.yml with the site file of the site that shall hold it"
+        )
     if now not in (target, note["port"]):
-        raise Refused(f"back: {address} is held by {holder(found, now)}, not by {holder(found, target)}; "
-                      "nothing was moved")
+        raise Refused(
+            f"back: {address} is held by {holder(found, now)}, not by {holder(found, target)}; nothing was moved"
+        )
     return note["port"], target
 
 
@@ -150,7 +172,9 @@ def writes(wanted: Mapping[str, str], addresses: Mapping[str, Mapping[str, Any]]
     """
     first = next(iter(wanted), "")
     moving = [address for address, port in wanted.items() if addresses[address]["port"] != port]
-    leaving = [address for address in moving
-               if addresses[address]["port"] and (address != first or not wanted[address])]
-    return [(address, "") for address in leaving] + [(address, wanted[address]) for address in moving
-                                                     if wanted[address]]
+    leaving = [
+        address for address in moving if addresses[address]["port"] and (address != first or not wanted[address])
+    ]
+    return [(address, "") for address in leaving] + [
+        (address, wanted[address]) for address in moving if wanted[address]
+    ]

@@ -6,6 +6,7 @@ Cloud lists and writes through the REST adapters of openstacksdk, which find end
 paths and bodies are those of https://docs.openstack.org/api-ref/. Work carries out writes that need each other with as
 much overlap as that allows. Every error is a CloudError, a sentence for the user.
 """
+
 from __future__ import annotations
 
 import collections
@@ -22,6 +23,7 @@ try:
     import openstack
     import openstack.connection
     from keystoneauth1 import exceptions as keystone_exceptions
+
     HAS_OPENSTACK = True
 except ImportError:
     HAS_OPENSTACK = False
@@ -84,12 +86,25 @@ KINDS = {
     "router": Kind("network", "/routers", "routers", "router", of_project=True),
     "security group": Kind("network", "/security-groups", "security_groups", "security_group", of_project=True),
     "security group rule": Kind(
-        "network", "/security-group-rules", "security_group_rules", "security_group_rule", of_project=True,
-        same=("security_group_id", "direction", "protocol", "port_range_min", "port_range_max", "remote_group_id",
-              "remote_ip_prefix")),
+        "network",
+        "/security-group-rules",
+        "security_group_rules",
+        "security_group_rule",
+        of_project=True,
+        same=(
+            "security_group_id",
+            "direction",
+            "protocol",
+            "port_range_min",
+            "port_range_max",
+            "remote_group_id",
+            "remote_ip_prefix",
+        ),
+    ),
     "port": Kind("network", "/ports", "ports", "port", of_project=True),
-    "address": Kind("network", "/floatingips", "floatingips", "floatingip", of_project=True,
-                    same=("description", "port_id")),
+    "address": Kind(
+        "network", "/floatingips", "floatingips", "floatingip", of_project=True, same=("description", "port_id")
+    ),
     "image": Kind("image", "/images", "images", "image", parameters=(("status", "active"),)),
 }
 
@@ -145,15 +160,21 @@ class Cloud:
         try:
             yield
         except openstack.exceptions.ServiceDisabledException:
-            raise CloudError(f"cloud {self.name}: it offers no service {service.replace('_', ' ')}, or clouds.yaml "
-                             "disables it; use another cloud") from None
+            raise CloudError(
+                f"cloud {self.name}: it offers no service {service.replace('_', ' ')}, or clouds.yaml "
+                "disables it; use another cloud"
+            ) from None
         except (openstack.exceptions.ConfigException, keystone_exceptions.MissingRequiredOptions) as error:
-            raise CloudError(f"site.openstack.cloud: clouds.yaml does not say how to reach '{self.name}': "
-                             f"{_one_line(error)}; {self._known_clouds()}") from None
+            raise CloudError(
+                f"site.openstack.cloud: clouds.yaml does not say how to reach '{self.name}': "
+                f"{_one_line(error)}; {self._known_clouds()}"
+            ) from None
         except (keystone_exceptions.RetriableConnectionFailure, keystone_exceptions.UnknownConnectionError) as error:
-            raise Passing(f"cloud {self.name}: {service.replace('_', ' ')} does not answer ({_one_line(error)}); check "
-                          "the network and the address in clouds.yaml, then run this again: it goes on where it "
-                          "stopped") from None
+            raise Passing(
+                f"cloud {self.name}: {service.replace('_', ' ')} does not answer ({_one_line(error)}); check "
+                "the network and the address in clouds.yaml, then run this again: it goes on where it "
+                "stopped"
+            ) from None
         except keystone_exceptions.HttpError as error:
             raise self._refusal(service, error.http_status, error.message or "", "") from None
         except (keystone_exceptions.ClientException, openstack.exceptions.SDKException) as error:
@@ -170,35 +191,59 @@ class Cloud:
         """The error for an answer of 400 or more."""
         where, words = f"cloud {self.name}: {service.replace('_', ' ')}", _one_line(message)
         if status == 401:
-            return CloudError(f"{where}: the login was refused: {words}; check the user, the password or the "
-                              "application credential in clouds.yaml, they may have expired", status)
+            return CloudError(
+                f"{where}: the login was refused: {words}; check the user, the password or the "
+                "application credential in clouds.yaml, they may have expired",
+                status,
+            )
         if "quota" in words.lower() or status == 413:
-            return CloudError(f"{where}: {words}; ask the cloud for a higher quota, or make the site smaller, then run "
-                              "this again: it goes on where it stopped", status)
+            return CloudError(
+                f"{where}: {words}; ask the cloud for a higher quota, or make the site smaller, then run "
+                "this again: it goes on where it stopped",
+                status,
+            )
         if status == 403:
-            return CloudError(f"{where}: not allowed: {words}; the account needs the role member in the project "
-                              f"({place})", status)
+            return CloudError(
+                f"{where}: not allowed: {words}; the account needs the role member in the project ({place})", status
+            )
         if status == 404:
-            return CloudError(f"{where}: not found: {words}; it was removed meanwhile, or clouds.yaml names another "
-                              f"address ({place})", status)
+            return CloudError(
+                f"{where}: not found: {words}; it was removed meanwhile, or clouds.yaml names another "
+                f"address ({place})",
+                status,
+            )
         if status == 409:
-            return CloudError(f"{where}: conflict: {words}; run this again when what it names has come to rest "
-                              f"({place})", status)
+            return CloudError(
+                f"{where}: conflict: {words}; run this again when what it names has come to rest ({place})", status
+            )
         if status in PASSING_STATUS:
             after = float(retry_after) if retry_after.isdigit() else 0
-            return Passing(f"{where}: answers {status}: {words}; run this again later: it goes on where it stopped "
-                           f"({place})", status, after)
+            return Passing(
+                f"{where}: answers {status}: {words}; run this again later: it goes on where it stopped ({place})",
+                status,
+                after,
+            )
         return CloudError(f"{where}: answers {status}: {words} ({place})", status)
 
     def _request(self, method: str, service: str, path: str, **options) -> dict:
         """One request, once."""
         with self._sentences(service):
             adapter = getattr(self._connection, service)
-            response = adapter.request(path, method, microversion=MICROVERSIONS.get(service), raise_exc=False,
-                                       **{"timeout": REQUEST_SECONDS, **options})
+            response = adapter.request(
+                path,
+                method,
+                microversion=MICROVERSIONS.get(service),
+                raise_exc=False,
+                **{"timeout": REQUEST_SECONDS, **options},
+            )
         if response.status_code >= 400:
-            raise self._refusal(service, response.status_code, _message(response), f"{method} {path}",
-                                response.headers.get("Retry-After", ""))
+            raise self._refusal(
+                service,
+                response.status_code,
+                _message(response),
+                f"{method} {path}",
+                response.headers.get("Retry-After", ""),
+            )
         return response.json() if response.content else {}
 
     def _patiently(self, request: Callable[[], Any], done: Callable[[], Any] = lambda: None) -> Any:
@@ -274,9 +319,12 @@ class Cloud:
     def create(self, kind: str, body: dict, **beside) -> dict:
         """Makes one; where the answer was lost, looks for it before it tries again. ``beside`` goes beside the body."""
         entry = KINDS[kind]
-        answer = self.post(entry.service, entry.path, {entry.singular: body, **beside},
-                           lambda: next((resource for resource in self.list(kind)
-                                         if agrees(resource, body, entry.same)), None))
+        answer = self.post(
+            entry.service,
+            entry.path,
+            {entry.singular: body, **beside},
+            lambda: next((resource for resource in self.list(kind) if agrees(resource, body, entry.same)), None),
+        )
         return answer.get(entry.singular, answer)
 
     def create_many(self, kind: str, bodies: list[dict]) -> list[dict]:
@@ -285,8 +333,9 @@ class Cloud:
 
         def done() -> dict | None:
             listed = self.list(kind)
-            found = [next((resource for resource in listed if agrees(resource, body, entry.same)), None)
-                     for body in bodies]
+            found = [
+                next((resource for resource in listed if agrees(resource, body, entry.same)), None) for body in bodies
+            ]
             return {entry.plural: found} if None not in found else None
 
         return self.post(entry.service, entry.path, {entry.plural: bodies}, done)[entry.plural]
@@ -301,8 +350,14 @@ class Cloud:
 
     def upload(self, service: str, path: str, content: BinaryIO, timeout_seconds: float) -> None:
         """Puts the content of a file, once: who calls it knows what a cut upload leaves."""
-        self._request("PUT", service, path, data=content, headers={"Content-Type": "application/octet-stream"},
-                      timeout=timeout_seconds)
+        self._request(
+            "PUT",
+            service,
+            path,
+            data=content,
+            headers={"Content-Type": "application/octet-stream"},
+            timeout=timeout_seconds,
+        )
 
     def update(self, kind: str, identifier: str, body: dict, revision: int | None = None) -> dict:
         """Changes fields of one; neutron answers 412 where it has another revision number than the one given."""
@@ -385,8 +440,13 @@ class Work:
         """Notes what is there already."""
         self.results[key] = resource
 
-    def add(self, key: tuple[str, str], do: Callable[[], dict], needs: Iterable[tuple[str, str]] = (),
-            until: Until | None = None) -> None:
+    def add(
+        self,
+        key: tuple[str, str],
+        do: Callable[[], dict],
+        needs: Iterable[tuple[str, str]] = (),
+        until: Until | None = None,
+    ) -> None:
         """Adds a step; earlier ones go first where several can run. With ``until``, do() returns what is waited for."""
         self._steps[key] = _Step(do, frozenset(needs), until)
 
@@ -450,8 +510,11 @@ class Work:
         for future in [future for future in self._polling if future.done()]:
             kind, started = self._polling.pop(future)
             # A listing that began before a step was over does not show its effect.
-            waiting = {key: entry for key, entry in self._waiting.items()
-                       if entry.until.kind == kind and entry.since <= started}
+            waiting = {
+                key: entry
+                for key, entry in self._waiting.items()
+                if entry.until.kind == kind and entry.since <= started
+            }
             try:
                 listed = {resource["id"]: resource for resource in future.result()}
             except CloudError as error:
@@ -475,8 +538,10 @@ class Work:
                 return
             else:
                 status = (resource or {}).get("status", "not listed")
-                raise CloudError(f"still {status} after {entry.until.seconds:.0f} s; look at it with openstack "
-                                 f"{entry.until.kind} show {entry.identifier}, then run this again: it goes on waiting")
+                raise CloudError(
+                    f"still {status} after {entry.until.seconds:.0f} s; look at it with openstack "
+                    f"{entry.until.kind} show {entry.identifier}, then run this again: it goes on waiting"
+                )
         except CloudError as error:
             self._errors.append(f"{' '.join(key)}: {error}")
         del self._waiting[key]

@@ -5,6 +5,7 @@
 Pure functions: the module openstack_image lists and writes, this file decides. Fields of an image are those of
 https://docs.openstack.org/api-ref/image/v2/; properties of one's own stand beside them.
 """
+
 from __future__ import annotations
 
 import struct
@@ -15,7 +16,7 @@ from .plan import step
 RECIPE = "imaging_repository_recipe"
 # What was meant to be uploaded: an image service keeps what it has of an upload that was cut.
 CONTENT = "imaging_repository_sha512"
-GIB = 1024 ** 3
+GIB = 1024**3
 
 
 def disk_gib(header: bytes) -> int:
@@ -31,8 +32,17 @@ def disk_gib(header: bytes) -> int:
 
 def body(name: str, recipe: str, content: str, disk: int, memory_mib: int, properties: dict[str, str]) -> dict:
     """The request that makes the image; ``content`` is the SHA-512 of its file, ``disk`` the size of it in GiB."""
-    return {"name": name, "disk_format": "qcow2", "container_format": "bare", "visibility": "private",
-            "min_disk": disk, "min_ram": memory_mib, **properties, RECIPE: recipe, CONTENT: content}
+    return {
+        "name": name,
+        "disk_format": "qcow2",
+        "container_format": "bare",
+        "visibility": "private",
+        "min_disk": disk,
+        "min_ram": memory_mib,
+        **properties,
+        RECIPE: recipe,
+        CONTENT: content,
+    }
 
 
 def decide(name: str, recipe: str, images: list[dict]) -> dict:
@@ -44,11 +54,19 @@ def decide(name: str, recipe: str, images: list[dict]) -> dict:
     named = [image for image in images if image["name"] == name]
     strangers = [image["id"] for image in named if image.get(RECIPE) != recipe]
     if strangers:
-        return _step(name, "refuse", f"an image of this name was not made by this recipe ({', '.join(strangers)}); "
-                     "rename it, or set image_revision to build under another name")
+        return _step(
+            name,
+            "refuse",
+            f"an image of this name was not made by this recipe ({', '.join(strangers)}); "
+            "rename it, or set image_revision to build under another name",
+        )
     if len(named) > 1:
-        return _step(name, "refuse", f"there are several ({', '.join(image['id'] for image in named)}); keep one of "
-                     "them: openstack image delete <id>")
+        return _step(
+            name,
+            "refuse",
+            f"there are several ({', '.join(image['id'] for image in named)}); keep one of "
+            "them: openstack image delete <id>",
+        )
     if not named:
         return _step(name, "create")
     image = named[0]
@@ -59,8 +77,13 @@ def decide(name: str, recipe: str, images: list[dict]) -> dict:
     if image["status"] != "active":
         return _step(name, "refuse", f"is {image['status']}; see openstack image show {image['id']}", image["id"])
     if is_damaged(image):
-        return _step(name, "refuse", "its content is not what was uploaded; remove it, then run this again: "
-                     f"openstack image delete {image['id']}", image["id"])
+        return _step(
+            name,
+            "refuse",
+            "its content is not what was uploaded; remove it, then run this again: "
+            f"openstack image delete {image['id']}",
+            image["id"],
+        )
     return _step(name, "keep", "", image["id"])
 
 

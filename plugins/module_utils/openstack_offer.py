@@ -15,6 +15,7 @@ An offer has the shape ::
 
 A choice that the cloud does not allow is None.
 """
+
 from __future__ import annotations
 
 import ipaddress
@@ -28,21 +29,56 @@ from .openstack_plan import quotas
 GIB = 1024**3
 # The hosts of the base vars/demo.yml: how many, the memory that each is wanted and at least needs, and why.
 HOSTS: tuple[dict[str, Any], ...] = (
-    {"name": "database", "count": 1, "memory_mib": 8192, "least_mib": 1024, "why": "the index of all images",
-     "volumes": ({"name": "db", "gib": 50, "least_gib": 2, "why": "the index; it grows with the number of images"},)},
-    {"name": "primary", "count": 1, "memory_mib": 8192, "least_mib": 1024, "why": "loads the images",
-     "volumes": ({"name": "data", "gib": 500, "least_gib": 4, "why": "the pixels; make it as large as your images"},)},
-    {"name": "replica", "count": 2, "memory_mib": 8192, "least_mib": 1024, "why": "render for visitors",
-     "volumes": ()},
-    {"name": "proxy", "count": 1, "memory_mib": 4096, "least_mib": 512, "why": "nginx, the gallery, the bastion",
-     "volumes": ({"name": "cache", "gib": 100, "least_gib": 2, "why": "rendered images; what is not in it is rendered again"},)},
+    {
+        "name": "database",
+        "count": 1,
+        "memory_mib": 8192,
+        "least_mib": 1024,
+        "why": "the index of all images",
+        "volumes": ({"name": "db", "gib": 50, "least_gib": 2, "why": "the index; it grows with the number of images"},),
+    },
+    {
+        "name": "primary",
+        "count": 1,
+        "memory_mib": 8192,
+        "least_mib": 1024,
+        "why": "loads the images",
+        "volumes": (
+            {"name": "data", "gib": 500, "least_gib": 4, "why": "the pixels; make it as large as your images"},
+        ),
+    },
+    {"name": "replica", "count": 2, "memory_mib": 8192, "least_mib": 1024, "why": "render for visitors", "volumes": ()},
+    {
+        "name": "proxy",
+        "count": 1,
+        "memory_mib": 4096,
+        "least_mib": 512,
+        "why": "nginx, the gallery, the bastion",
+        "volumes": (
+            {
+                "name": "cache",
+                "gib": 100,
+                "least_gib": 2,
+                "why": "rendered images; what is not in it is rendered again",
+            },
+        ),
+    },
 )
 SERVERS = sum(host["count"] for host in HOSTS)
 # A Debian with the services of the largest host and room for logs.
 BOOT_GIB = 10
 # Kinds of openstack_cloud.Cloud.find().
-ASKED = ("image", "flavor", "external network", "volume type", "availability zone", "address", "compute limits",
-         "volume quota", "network quota")
+ASKED = (
+    "image",
+    "flavor",
+    "external network",
+    "volume type",
+    "availability zone",
+    "address",
+    "compute limits",
+    "volume quota",
+    "network quota",
+)
 # The release that the roles are made for.
 DEBIAN_VERSION = "12"
 DEBIAN_NAME = "bookworm"
@@ -67,7 +103,8 @@ def choose(offer: Mapping[str, Any]) -> dict[str, Any]:
         "hosts": [
             {**host, "flavor": flavor, "volumes": volumes}
             for host, flavor, volumes in zip(
-                HOSTS, flavors, choose_volumes(offer["quota"], boot_gib if diskless else 0), strict=True)
+                HOSTS, flavors, choose_volumes(offer["quota"], boot_gib if diskless else 0), strict=True
+            )
         ],
     }
 
@@ -79,26 +116,36 @@ def read(cloud: str, found: Mapping[str, Any], controller: str) -> dict[str, Any
         "cloud": cloud,
         "images": [
             {
-                "id": image["id"], "name": image.get("name") or image["id"],
-                "distribution": image.get("os_distro") or "", "version": image.get("os_version") or "",
-                "created_at": image["created_at"], "user": image.get("os_admin_user") or "",
-                "least_disk_gib": max(image.get("min_disk") or 0,
-                                      math.ceil((image.get("virtual_size") or image.get("size") or 0) / GIB)),
+                "id": image["id"],
+                "name": image.get("name") or image["id"],
+                "distribution": image.get("os_distro") or "",
+                "version": image.get("os_version") or "",
+                "created_at": image["created_at"],
+                "user": image.get("os_admin_user") or "",
+                "least_disk_gib": max(
+                    image.get("min_disk") or 0, math.ceil((image.get("virtual_size") or image.get("size") or 0) / GIB)
+                ),
             }
-            for image in found["image"] if image["status"] == "active"
+            for image in found["image"]
+            if image["status"] == "active"
         ],
         "flavors": [
             {"name": flavor["name"], "memory_mib": flavor["ram"], "cores": flavor["vcpus"], "disk_gib": flavor["disk"]}
-            for flavor in found["flavor"] if not flavor.get("OS-FLV-DISABLED:disabled")
+            for flavor in found["flavor"]
+            if not flavor.get("OS-FLV-DISABLED:disabled")
         ],
         "networks": sorted(networks.values()),
         # Cinder's own stand-in for a cloud without types begins with underscores.
         "volume_types": sorted(entry["name"] for entry in found["volume type"] if not entry["name"].startswith("__")),
         "zones": sorted(zone["name"] for zone in found["availability zone"]),
         "addresses": sorted(
-            ({"address": entry["floating_ip_address"], "network": networks.get(entry["floating_network_id"], "")}
-             for entry in found["address"] if not entry["port_id"]),
-            key=lambda entry: ipaddress.ip_address(entry["address"])),
+            (
+                {"address": entry["floating_ip_address"], "network": networks.get(entry["floating_network_id"], "")}
+                for entry in found["address"]
+                if not entry["port_id"]
+            ),
+            key=lambda entry: ipaddress.ip_address(entry["address"]),
+        ),
         "quota": {resource: max(0, limit - used) for resource, (limit, used) in quotas(found).items()},
         "controller": controller,
     }
@@ -112,15 +159,19 @@ def is_debian(image: Mapping[str, Any]) -> bool:
 def is_supported(image: Mapping[str, Any]) -> bool:
     """Tell whether an image is the Debian release that the roles are made for."""
     version, name = image["version"], image["name"].lower()
-    return is_debian(image) and (version.split(".")[0] == DEBIAN_VERSION or DEBIAN_NAME in name or (
-        not version and DEBIAN_VERSION in re.findall(r"\d+", name)))
+    return is_debian(image) and (
+        version.split(".")[0] == DEBIAN_VERSION
+        or DEBIAN_NAME in name
+        or (not version and DEBIAN_VERSION in re.findall(r"\d+", name))
+    )
 
 
 def choose_image(images: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Return the newest image of the supported Debian, or None; its "value" is what the site file says."""
     images = list(images)
-    fitting = sorted((image for image in images if is_supported(image)),
-                     key=lambda image: (image["created_at"], image["id"]))
+    fitting = sorted(
+        (image for image in images if is_supported(image)), key=lambda image: (image["created_at"], image["id"])
+    )
     if not fitting:
         return None
     image = fitting[-1]
@@ -135,8 +186,9 @@ def choose_flavors(
 
     The divisor is None where not even the smallest fit; the flavors are then the smallest that do the work, or None.
     """
-    flavors = sorted(flavors, key=lambda flavor: (flavor["memory_mib"], flavor["cores"], -flavor["disk_gib"],
-                                                  flavor["name"]))
+    flavors = sorted(
+        flavors, key=lambda flavor: (flavor["memory_mib"], flavor["cores"], -flavor["disk_gib"], flavor["name"])
+    )
     divisor = 1
     while True:
         wanted = [max(host["memory_mib"] // divisor, host["least_mib"]) for host in HOSTS]
@@ -168,8 +220,10 @@ def choose_volumes(quota: Mapping[str, int], boot_gib: int) -> list[list[dict[st
     left = quota.get("GiB of volumes", math.inf)
     divisor = 1
     while True:
-        result = [[{**volume, "gib": max(volume["gib"] // divisor, volume["least_gib"])} for volume in host["volumes"]]
-                  for host in HOSTS]
+        result = [
+            [{**volume, "gib": max(volume["gib"] // divisor, volume["least_gib"])} for volume in host["volumes"]]
+            for host in HOSTS
+        ]
         volumes = [volume for volumes in result for volume in volumes]
         total = sum(volume["gib"] for volume in volumes) + SERVERS * boot_gib
         if total <= left or all(volume["gib"] == volume["least_gib"] for volume in volumes):
@@ -186,10 +240,15 @@ def shortages(choice: Mapping[str, Any], quota: Mapping[str, int]) -> list[str]:
         **(needs(flavors) if all(flavors) else {"servers": SERVERS}),
         "volumes": len(volumes) + (SERVERS if boot_gib else 0),
         "GiB of volumes": sum(volume["gib"] for volume in volumes) + SERVERS * boot_gib,
-        "networks": 1, "routers": 1, "floating IPs": 0 if choice["address"] else 1,
+        "networks": 1,
+        "routers": 1,
+        "floating IPs": 0 if choice["address"] else 1,
     }
-    return [f"{count} {resource} needed, {quota[resource]} left" for resource, count in need.items()
-            if count > quota.get(resource, count)]
+    return [
+        f"{count} {resource} needed, {quota[resource]} left"
+        for resource, count in need.items()
+        if count > quota.get(resource, count)
+    ]
 
 
 def without_translation(own: str, remote: str) -> str:

@@ -12,6 +12,7 @@ What belongs to a site carries its mark from the call that creates it: servers, 
 what neutron has in its description. Key pairs and server groups take no mark: a key pair is known by its key, a server
 group by its name.
 """
+
 from __future__ import annotations
 
 import datetime
@@ -29,13 +30,27 @@ SITE, HOST, VOLUME = "imaging_repository_site", "imaging_repository_host", "imag
 # What a server was made from: the cloud shows neither the image's name nor the size of a volume that nova made.
 IMAGE, BOOT_VOLUME = "imaging_repository_image", "imaging_repository_boot_volume_gib"
 
-LISTED = ("key pair", "network", "external network", "subnet", "router", "security group", "server group", "port",
-          "server", "volume", "snapshot", "address", "flavor")
+LISTED = (
+    "key pair",
+    "network",
+    "external network",
+    "subnet",
+    "router",
+    "security group",
+    "server group",
+    "port",
+    "server",
+    "volume",
+    "snapshot",
+    "address",
+    "flavor",
+)
 BY_METADATA = frozenset({"server", "volume", "snapshot"})
 # The subnet hands out these few addresses itself (routers, DHCP); the hosts' addresses come after them.
 AUTOMATIC_ADDRESSES = (2, 15)
-PASSING_SERVER = frozenset({"BUILD", "REBOOT", "HARD_REBOOT", "REBUILD", "PASSWORD", "MIGRATING", "RESIZE",
-                            "REVERT_RESIZE"})
+PASSING_SERVER = frozenset(
+    {"BUILD", "REBOOT", "HARD_REBOOT", "REBUILD", "PASSWORD", "MIGRATING", "RESIZE", "REVERT_RESIZE"}
+)
 STEADY_SERVER = frozenset({"ACTIVE", "SHUTOFF", "VERIFY_RESIZE"})
 STEADY_VOLUME = frozenset({"available", "in-use"})
 NO_LIMIT = -1
@@ -75,25 +90,52 @@ def wanted(site: dict, public_key: str = "", recreate_failed: Iterable[str] = ()
             outside = {"path": "site.public.address", "address": site["public"].get("address")}
         elif "bastion" in host["groups"]:
             outside = {"path": "site.openstack.bastion_address", "address": cloud.get("bastion_address")}
-        hosts.append({
-            "name": full_name, "host": host["name"], "path": path, "flavor": host["flavor"],
-            "address": host["address"],
-            "security_groups": sorted(group_name(name, group) for group in host_firewalls(host)),
-            "boot_volume_gib": host.get("boot_volume_gib", cloud.get("boot_volume_gib")),
-            "volume_type": cloud.get("volume_type"), "grouped": "image_server_replica" in host["groups"],
-            "recreate": host["name"] in again, "bastion": "bastion" in host["groups"], "outside": outside})
-        volumes += [{"name": f"{full_name}-{volume['name']}", "host": host["name"], "volume": volume["name"],
-                     "path": f"{path}.volumes ({volume['name']})", "gib": volume["gib"],
-                     "type": volume.get("type", cloud.get("volume_type")), "from": volume.get("from")}
-                    for volume in host.get("volumes") or []]
+        hosts.append(
+            {
+                "name": full_name,
+                "host": host["name"],
+                "path": path,
+                "flavor": host["flavor"],
+                "address": host["address"],
+                "security_groups": sorted(group_name(name, group) for group in host_firewalls(host)),
+                "boot_volume_gib": host.get("boot_volume_gib", cloud.get("boot_volume_gib")),
+                "volume_type": cloud.get("volume_type"),
+                "grouped": "image_server_replica" in host["groups"],
+                "recreate": host["name"] in again,
+                "bastion": "bastion" in host["groups"],
+                "outside": outside,
+            }
+        )
+        volumes += [
+            {
+                "name": f"{full_name}-{volume['name']}",
+                "host": host["name"],
+                "volume": volume["name"],
+                "path": f"{path}.volumes ({volume['name']})",
+                "gib": volume["gib"],
+                "type": volume.get("type", cloud.get("volume_type")),
+                "from": volume.get("from"),
+            }
+            for volume in host.get("volumes") or []
+        ]
     return {
-        "name": name, "mark": mark(name), "public_key": public_key, "cloud": cloud["cloud"], "image": cloud["image"],
-        "external": cloud["network"]["external"], "cidr": cloud["network"]["cidr"],
-        "dns": list(cloud["network"].get("dns") or []), "zone": cloud.get("availability_zone"),
-        "new_address": cloud.get("new_address", False), "adopt": set(cloud.get("adopt") or []),
+        "name": name,
+        "mark": mark(name),
+        "public_key": public_key,
+        "cloud": cloud["cloud"],
+        "image": cloud["image"],
+        "external": cloud["network"]["external"],
+        "cidr": cloud["network"]["cidr"],
+        "dns": list(cloud["network"].get("dns") or []),
+        "zone": cloud.get("availability_zone"),
+        "new_address": cloud.get("new_address", False),
+        "adopt": set(cloud.get("adopt") or []),
         "security_groups": _security_groups(site),
         "server_group": f"{name}-image_server_replica" if any(host["grouped"] for host in hosts) else "",
-        "hosts": hosts, "volumes": volumes, "recreate": again}
+        "hosts": hosts,
+        "volumes": volumes,
+        "recreate": again,
+    }
 
 
 def _security_groups(site: dict) -> dict[str, list[tuple]]:
@@ -103,8 +145,11 @@ def _security_groups(site: dict) -> dict[str, list[tuple]]:
         for rule in rules:
             # Echo requests are ICMP type 8, code 0; neutron writes type and code where others have ports.
             ports = (8, 0) if rule["protocol"] == "icmp" else (rule["port"], rule["port"])
-            remotes = [("", rule["cidr"])] if "cidr" in rule else [(group_name(site["name"], source), "")
-                                                                   for source in rule["sources"]]
+            remotes = (
+                [("", rule["cidr"])]
+                if "cidr" in rule
+                else [(group_name(site["name"], source), "") for source in rule["sources"]]
+            )
             made.update((rule["protocol"], *ports, *remote) for remote in remotes)
         groups[group_name(site["name"], name)] = sorted(made)
     return groups
@@ -157,8 +202,11 @@ def _key(public_key: str) -> list[str]:
 
 
 def _named(kind: str, name: str, found: dict) -> list[dict]:
-    return [resource for resource in found[kind]
-            if full_name(kind, resource) == name and resource.get("project_id", found["project"]) == found["project"]]
+    return [
+        resource
+        for resource in found[kind]
+        if full_name(kind, resource) == name and resource.get("project_id", found["project"]) == found["project"]
+    ]
 
 
 def match(kind: str, name: str, want: dict, found: dict) -> tuple[dict | None, str]:
@@ -175,11 +223,15 @@ def match(kind: str, name: str, want: dict, found: dict) -> tuple[dict | None, s
     if len(named) == 1 and name in want["adopt"] and kind != "key pair":
         return named[0], ""
     if kind == "key pair" and named:
-        return None, ("a key pair of this name exists whose key is not this site's; bring the site's own key back to "
-                      "its state directory, choose another site.name, or remove the key pair yourself")
+        return None, (
+            "a key pair of this name exists whose key is not this site's; bring the site's own key back to "
+            "its state directory, choose another site.name, or remove the key pair yourself"
+        )
     if named:
-        return None, (f"exists as {_identifiers(named)} and is not ours: it does not carry the mark of this site; "
-                      f"choose another site.name, or say that it is meant: site.openstack.adopt: ['{name}']")
+        return None, (
+            f"exists as {_identifiers(named)} and is not ours: it does not carry the mark of this site; "
+            f"choose another site.name, or say that it is meant: site.openstack.adopt: ['{name}']"
+        )
     return None, ""
 
 
@@ -200,8 +252,13 @@ def security_group_rules(group: dict, names: dict[str, str]) -> dict[tuple, str]
             remote = rule["remote_group_id"] or ""
             first, last = rule["port_range_min"], rule["port_range_max"]
             # Neutron leaves the code of an ICMP rule out where it was given as any.
-            key = (rule["protocol"] or "", first, 0 if rule["protocol"] == "icmp" and last is None else last,
-                   names.get(remote, remote), rule["remote_ip_prefix"] or "")
+            key = (
+                rule["protocol"] or "",
+                first,
+                0 if rule["protocol"] == "icmp" and last is None else last,
+                names.get(remote, remote),
+                rule["remote_ip_prefix"] or "",
+            )
             rules[key] = rule["id"]
     return rules
 
@@ -226,8 +283,12 @@ def source(volume: dict, found: dict) -> tuple[str, dict | None]:
 
 def plan(want: dict, found: dict) -> list[dict]:
     """The steps that lead from what was found to what is wanted. Never a removal."""
-    steps = [_plan_key_pair(want, found), _plan_network(want, found), _plan_subnet(want, found),
-             _plan_router(want, found)]
+    steps = [
+        _plan_key_pair(want, found),
+        _plan_network(want, found),
+        _plan_subnet(want, found),
+        _plan_router(want, found),
+    ]
     steps += [_plan_security_group(name, want, found) for name in want["security_groups"]]
     if want["server_group"]:
         exists, refusal = match("server group", want["server_group"], want, found)
@@ -272,9 +333,13 @@ def _plan_subnet(want: dict, found: dict) -> dict:
     if subnet is None:
         return _simple("subnet", want["name"], subnet, refusal, want["cidr"])
     if subnet["cidr"] != want["cidr"]:
-        return step("subnet", want["name"], "refuse",
-                    f"exists as {subnet['cidr']}, the site file says {want['cidr']}; set site.openstack.network.cidr "
-                    "back, or destroy the site (its volumes stay) and deploy it again")
+        return step(
+            "subnet",
+            want["name"],
+            "refuse",
+            f"exists as {subnet['cidr']}, the site file says {want['cidr']}; set site.openstack.network.cidr "
+            "back, or destroy the site (its volumes stay) and deploy it again",
+        )
     changes = _adoption("subnet", subnet, want, found)
     if sorted(subnet["dns_nameservers"]) != sorted(want["dns"]):
         changes.append(f"dns {_words(subnet['dns_nameservers'])} -> {_words(want['dns'])}")
@@ -287,8 +352,16 @@ def _words(values: Iterable[str]) -> str:
 
 def interface(router: dict, subnet: dict | None, found: dict) -> dict | None:
     """The port that connects the subnet to the router."""
-    return next((port for port in found["port"] if subnet and port["device_id"] == router["id"]
-                 and any(fixed["subnet_id"] == subnet["id"] for fixed in port["fixed_ips"])), None)
+    return next(
+        (
+            port
+            for port in found["port"]
+            if subnet
+            and port["device_id"] == router["id"]
+            and any(fixed["subnet_id"] == subnet["id"] for fixed in port["fixed_ips"])
+        ),
+        None,
+    )
 
 
 def _plan_router(want: dict, found: dict) -> dict:
@@ -301,10 +374,14 @@ def _plan_router(want: dict, found: dict) -> dict:
     if gateway is None:
         changes.append(f"connect it to {want['external']}")
     elif external and gateway != external["id"]:
-        return step("router", want["name"], "refuse",
-                    f"leads to another network than {want['external']}, and addresses do not move between networks; "
-                    "set site.openstack.network.external back, or destroy the site (its volumes stay) and deploy it "
-                    "again")
+        return step(
+            "router",
+            want["name"],
+            "refuse",
+            f"leads to another network than {want['external']}, and addresses do not move between networks; "
+            "set site.openstack.network.external back, or destroy the site (its volumes stay) and deploy it "
+            "again",
+        )
     subnet, _refusal = match("subnet", want["name"], want, found)
     if interface(router, subnet, found) is None:
         changes.append("connect the subnet")
@@ -338,16 +415,30 @@ def _plan_volume(volume: dict, want: dict, found: dict) -> list[dict]:
 def _plan_existing_volume(volume: dict, actual: dict, want: dict, found: dict) -> dict:
     name, gib = volume["name"], f"{volume['gib']} GiB"
     if actual["status"].startswith("error") or actual["status"] == "deleting":
-        return step("volume", name, "refuse", f"is in state {actual['status']} ({actual['id']}); look at it with "
-                    f"openstack volume show {actual['id']}, repair or remove it, and run this again")
+        return step(
+            "volume",
+            name,
+            "refuse",
+            f"is in state {actual['status']} ({actual['id']}); look at it with "
+            f"openstack volume show {actual['id']}, repair or remove it, and run this again",
+        )
     if actual["size"] > volume["gib"]:
-        return step("volume", name, "refuse", f"has {actual['size']} GiB, the site file says {gib}; volumes are never "
-                    "made smaller: set gib back, or move the data to a new volume")
+        return step(
+            "volume",
+            name,
+            "refuse",
+            f"has {actual['size']} GiB, the site file says {gib}; volumes are never "
+            "made smaller: set gib back, or move the data to a new volume",
+        )
     if volume["type"] and actual.get("volume_type") != volume["type"]:
-        return step("volume", name, "refuse",
-                    f"has the type {actual.get('volume_type')}, the site file says {volume['type']}; its data would "
-                    "have to be copied: set type back, or do it with openstack volume set --type "
-                    f"{volume['type']} --retype-policy on-demand {name}")
+        return step(
+            "volume",
+            name,
+            "refuse",
+            f"has the type {actual.get('volume_type')}, the site file says {volume['type']}; its data would "
+            "have to be copied: set type back, or do it with openstack volume set --type "
+            f"{volume['type']} --retype-policy on-demand {name}",
+        )
     changes = _adoption("volume", actual, want, found)
     if actual["status"] not in STEADY_VOLUME:
         changes.append(f"wait: {actual['status']} since an earlier run")
@@ -363,8 +454,15 @@ def _plan_snapshot(volume: dict, want: dict, found: dict) -> list[dict]:
     if refusal:
         return [step("snapshot", name, "refuse", refusal)]
     if exists and exists["status"].startswith("error"):
-        return [step("snapshot", name, "refuse", f"is in state {exists['status']} ({exists['id']}); remove it with "
-                     f"openstack snapshot delete {exists['id']} and run this again")]
+        return [
+            step(
+                "snapshot",
+                name,
+                "refuse",
+                f"is in state {exists['status']} ({exists['id']}); remove it with "
+                f"openstack snapshot delete {exists['id']} and run this again",
+            )
+        ]
     if exists:
         changes = [] if exists["status"] == "available" else [f"wait: {exists['status']} since an earlier run"]
         return [_changed("snapshot", name, changes, f"of {volume['from']}")]
@@ -380,13 +478,23 @@ def _plan_port(host: dict, want: dict, found: dict) -> dict:
         return _simple("port", name, port, refusal, host["address"])
     addresses = [fixed["ip_address"] for fixed in port["fixed_ips"]]
     if host["address"] not in addresses:
-        return step("port", name, "refuse", f"has the address {', '.join(addresses)}, the site file says "
-                    f"{host['address']}; an address is given when a host is made: keep the order of site.hosts, or "
-                    f"write {host['path']}.address: {addresses[0] if addresses else host['address']}")
+        return step(
+            "port",
+            name,
+            "refuse",
+            f"has the address {', '.join(addresses)}, the site file says "
+            f"{host['address']}; an address is given when a host is made: keep the order of site.hosts, or "
+            f"write {host['path']}.address: {addresses[0] if addresses else host['address']}",
+        )
     server, _refusal = match("server", name, want, found)
     if port["device_id"] and port["device_id"] != (server or {}).get("id") and not _is_router_port(port):
-        return step("port", name, "refuse", f"is plugged into the server {port['device_id']}, which is not "
-                    f"{name}; unplug it, or remove that server if it is left over")
+        return step(
+            "port",
+            name,
+            "refuse",
+            f"is plugged into the server {port['device_id']}, which is not "
+            f"{name}; unplug it, or remove that server if it is left over",
+        )
     changes = _adoption("port", port, want, found)
     names = {group["id"]: group["name"] for group in found["security group"]}
     if sorted(names.get(group, group) for group in port["security_groups"]) != host["security_groups"]:
@@ -409,8 +517,13 @@ def _plan_server(host: dict, want: dict, found: dict) -> dict:
     if server["status"] == "ERROR":
         if host["recreate"]:
             return step("server", name, "recreate", f"{fault(server)}; made anew, as asked; its volumes stay")
-        return step("server", name, "refuse", f"is in ERROR: {fault(server)}; run this again with "
-                    f"-e recreate_failed={host['host']} to make it anew (its volumes stay)")
+        return step(
+            "server",
+            name,
+            "refuse",
+            f"is in ERROR: {fault(server)}; run this again with "
+            f"-e recreate_failed={host['host']} to make it anew (its volumes stay)",
+        )
     refusals = list(_server_refusals(host, server, want, found))
     if refusals:
         return step("server", name, "refuse", "; ".join(refusals))
@@ -435,18 +548,24 @@ def _server_refusals(host: dict, server: dict, want: dict, found: dict) -> Itera
     anew = "or make a new site with it (playbooks/new_site.yml) and move the visitors there (playbooks/switch.yml)"
     image = (server.get("image") or {}).get("id")
     if marks.get(IMAGE, want["image"]) != want["image"] and image != want["image"]:
-        yield (f"was made from the image {marks[IMAGE]}, the site file says {want['image']}; what is not on its "
-               f"volumes would be lost: set site.openstack.image back, {anew}")
+        yield (
+            f"was made from the image {marks[IMAGE]}, the site file says {want['image']}; what is not on its "
+            f"volumes would be lost: set site.openstack.image back, {anew}"
+        )
     before, now = marks.get(BOOT_VOLUME, ""), str(host["boot_volume_gib"] or "")
     if IMAGE in marks and before != now:
-        yield (f"boots from {_boot(before)}, the site file says {_boot(now)}; what is not on its volumes would be "
-               f"lost: set boot_volume_gib back, {anew}")
+        yield (
+            f"boots from {_boot(before)}, the site file says {_boot(now)}; what is not on its volumes would be "
+            f"lost: set boot_volume_gib back, {anew}"
+        )
     actual = server["flavor"].get("original_name", "")
     flavor = pick("flavor", host["flavor"], found["flavor"])
     if host["flavor"] != actual and (flavor is None or flavor["name"] != actual):
-        yield (f"has the flavor {actual}, the site file says {host['flavor']}; that stops the server: set flavor back, "
-               f"or do it when it suits: openstack server resize --wait --flavor {host['flavor']} {name} && "
-               f"openstack server resize confirm {name}")
+        yield (
+            f"has the flavor {actual}, the site file says {host['flavor']}; that stops the server: set flavor back, "
+            f"or do it when it suits: openstack server resize --wait --flavor {host['flavor']} {name} && "
+            f"openstack server resize confirm {name}"
+        )
     if server["status"] not in PASSING_SERVER | STEADY_SERVER:
         yield (f"is {server['status']}; bring it back to ACTIVE (openstack server show {name}), then run this again")
 
@@ -475,16 +594,24 @@ def _plan_attachment(volume: dict, want: dict, found: dict) -> dict:
     if server and server["id"] in holders:
         return step("attachment", volume["name"], "keep", f"to {host_name}")
     names = {entry["id"]: entry["name"] for entry in found["server"]}
-    return step("attachment", volume["name"], "refuse",
-                f"the volume is attached to {', '.join(names.get(holder, holder) for holder in holders)}; detach it "
-                f"there, or name it otherwise, to have it at {host_name}")
+    return step(
+        "attachment",
+        volume["name"],
+        "refuse",
+        f"the volume is attached to {', '.join(names.get(holder, holder) for holder in holders)}; detach it "
+        f"there, or name it otherwise, to have it at {host_name}",
+    )
 
 
 def _plan_unnamed(want: dict, found: dict) -> Iterator[dict]:
     """What carries the mark of the site and is not in the file."""
     hosts, volumes = {host["name"] for host in want["hosts"]}, {volume["name"] for volume in want["volumes"]}
-    for kind, names in (("server", hosts), ("port", hosts), ("volume", volumes),
-                        ("security group", set(want["security_groups"]))):
+    for kind, names in (
+        ("server", hosts),
+        ("port", hosts),
+        ("volume", volumes),
+        ("security group", set(want["security_groups"])),
+    ):
         for resource in sorted(found[kind], key=lambda resource: full_name(kind, resource)):
             if is_ours(kind, resource, want, found["project"]) and full_name(kind, resource) not in names:
                 yield step(kind, full_name(kind, resource), "unknown", UNNAMED)
@@ -505,8 +632,14 @@ def choose_address(host: dict, want: dict, found: dict) -> tuple[str, dict | Non
     chosen = next((entry for entry in found["address"] if named and entry["floating_ip_address"] == named), None)
     taken = ""
     if named and chosen is None:
-        return "refuse", None, (f"{path}: {named} is no floating IP of this project in cloud {want['cloud']}; write "
-                                f"one that it has{_free(want, found)}, or set site.openstack.new_address: true")
+        return (
+            "refuse",
+            None,
+            (
+                f"{path}: {named} is no floating IP of this project in cloud {want['cloud']}; write "
+                f"one that it has{_free(want, found)}, or set site.openstack.new_address: true"
+            ),
+        )
     if chosen and chosen["port_id"] and chosen is not here:
         taken = f"{named} stays at {_holder(chosen, found)}; playbooks/switch.yml moves it"
     if here and (chosen is None or chosen is here or taken):
@@ -514,16 +647,31 @@ def choose_address(host: dict, want: dict, found: dict) -> tuple[str, dict | Non
     if chosen and not taken:
         return "associate", chosen, ""
     if want["new_address"]:
-        spare = [entry for entry in found["address"]
-                 if is_ours("address", entry, want, found["project"]) and not entry["port_id"]]
+        spare = [
+            entry
+            for entry in found["address"]
+            if is_ours("address", entry, want, found["project"]) and not entry["port_id"]
+        ]
         return ("associate", spare[0], taken) if spare else ("allocate", None, taken)
     if taken and not host["bastion"]:
         return "none", None, taken
     if taken:
-        return "refuse", None, (f"{path}: {taken}; until then this site needs one of its own, or nobody reaches its "
-                                "bastion: set site.openstack.new_address: true")
-    return "refuse", None, (f"{path}: is missing; write a floating IP of the project{_free(want, found)}, or set "
-                            "site.openstack.new_address: true to have one allocated")
+        return (
+            "refuse",
+            None,
+            (
+                f"{path}: {taken}; until then this site needs one of its own, or nobody reaches its "
+                "bastion: set site.openstack.new_address: true"
+            ),
+        )
+    return (
+        "refuse",
+        None,
+        (
+            f"{path}: is missing; write a floating IP of the project{_free(want, found)}, or set "
+            "site.openstack.new_address: true to have one allocated"
+        ),
+    )
 
 
 def _holder(address: dict, found: dict) -> str:
@@ -533,8 +681,11 @@ def _holder(address: dict, found: dict) -> str:
 
 def _free(want: dict, found: dict) -> str:
     external = pick("external network", want["external"], found["external network"])
-    free = sorted(entry["floating_ip_address"] for entry in found["address"]
-                  if not entry["port_id"] and external and entry["floating_network_id"] == external["id"])
+    free = sorted(
+        entry["floating_ip_address"]
+        for entry in found["address"]
+        if not entry["port_id"] and external and entry["floating_network_id"] == external["id"]
+    )
     return f" (free: {', '.join(free)})" if free else " (none is free)"
 
 
@@ -548,8 +699,9 @@ def _plan_address(host: dict, want: dict, found: dict) -> dict:
     if action == "keep":
         return step("address", host["name"], "keep", "; ".join(filter(None, (text, reason))))
     if action == "allocate":
-        return step("address", host["name"], "create", "; ".join(filter(None, (f"a new one of {want['external']}",
-                                                                               reason))))
+        return step(
+            "address", host["name"], "create", "; ".join(filter(None, (f"a new one of {want['external']}", reason)))
+        )
     return step("address", host["name"], "change", "; ".join(filter(None, (text, reason))))
 
 
@@ -568,15 +720,18 @@ def asked(steps: list[dict], want: dict) -> tuple[str, ...]:
         "compute limits": servers or ("server group", "create") in actions,
         "volume type": boots or ("volume", "create") in actions,
         "volume quota": bool(blocks) or boots,
-        "network quota": any(("create" == action and kind in NETWORK_QUOTAS) for kind, action in actions),
+        "network quota": any((action == "create" and kind in NETWORK_QUOTAS) for kind, action in actions),
     }
     return tuple(kind for kind, is_needed in needed.items() if is_needed)
 
 
 def problems(steps: list[dict], want: dict, found: dict, offer: dict) -> list[str]:
     """All that keeps the plan from being carried out, a sentence each: `path: what is wrong; what to do`."""
-    lines = [entry["detail"] if entry["kind"] == "address" else f"{entry['kind']} {entry['name']}: {entry['detail']}"
-             for entry in steps if entry["action"] == "refuse"]
+    lines = [
+        entry["detail"] if entry["kind"] == "address" else f"{entry['kind']} {entry['name']}: {entry['detail']}"
+        for entry in steps
+        if entry["action"] == "refuse"
+    ]
     return [*_unknown_things(steps, want, found, offer), *lines, *_quota_problems(steps, want, found, offer)]
 
 
@@ -591,15 +746,20 @@ def _unknown_things(steps: list[dict], want: dict, found: dict, offer: dict) -> 
         yield from absent("site.openstack.image", "image", want["image"], offer["image"])
         same = [image for image in offer["image"] if image["name"] == want["image"]]
         if len(same) > 1:
-            yield (f"site.openstack.image: '{want['image']}' is the name of {len(same)} images in cloud "
-                   f"{want['cloud']}; write the id of one of them: {_identifiers(same)}")
+            yield (
+                f"site.openstack.image: '{want['image']}' is the name of {len(same)} images in cloud "
+                f"{want['cloud']}; write the id of one of them: {_identifiers(same)}"
+            )
     if action["router", want["name"]] == "create" or "create" in {
-            action["address", host["name"]] for host in want["hosts"] if host["outside"]}:
-        yield from absent("site.openstack.network.external", "external network", want["external"],
-                          found["external network"])
+        action["address", host["name"]] for host in want["hosts"] if host["outside"]
+    }:
+        yield from absent(
+            "site.openstack.network.external", "external network", want["external"], found["external network"]
+        )
     if "availability zone" in offer:
-        yield from absent("site.openstack.availability_zone", "availability zone", want["zone"],
-                          offer["availability zone"])
+        yield from absent(
+            "site.openstack.availability_zone", "availability zone", want["zone"], offer["availability zone"]
+        )
     for host in want["hosts"]:
         if action["server", host["name"]] in ("create", "recreate"):
             yield from absent(f"{host['path']}.flavor", "flavor", host["flavor"], found["flavor"])
@@ -622,14 +782,20 @@ def _too_small(host: dict, want: dict, found: dict, offer: dict) -> Iterator[str
         return
     disk, memory = image.get("min_disk") or 0, image.get("min_ram") or 0
     if host["boot_volume_gib"] and host["boot_volume_gib"] < disk:
-        yield (f"{host['path']}.boot_volume_gib: {host['boot_volume_gib']} is less than the image {want['image']} "
-               f"needs; write {disk} or more")
+        yield (
+            f"{host['path']}.boot_volume_gib: {host['boot_volume_gib']} is less than the image {want['image']} "
+            f"needs; write {disk} or more"
+        )
     elif not host["boot_volume_gib"] and 0 < flavor["disk"] < disk:
-        yield (f"{host['path']}.flavor: {host['flavor']} has a disk of {flavor['disk']} GiB, the image {want['image']} "
-               f"needs {disk}; choose a larger flavor, or write boot_volume_gib: {disk}")
+        yield (
+            f"{host['path']}.flavor: {host['flavor']} has a disk of {flavor['disk']} GiB, the image {want['image']} "
+            f"needs {disk}; choose a larger flavor, or write boot_volume_gib: {disk}"
+        )
     if flavor["ram"] < memory:
-        yield (f"{host['path']}.flavor: {host['flavor']} has {flavor['ram']} MiB of memory, the image {want['image']} "
-               f"needs {memory}; choose a larger flavor")
+        yield (
+            f"{host['path']}.flavor: {host['flavor']} has {flavor['ram']} MiB of memory, the image {want['image']} "
+            f"needs {memory}; choose a larger flavor"
+        )
 
 
 def _source_problems(volume: dict, want: dict, found: dict) -> Iterator[str]:
@@ -637,18 +803,23 @@ def _source_problems(volume: dict, want: dict, found: dict) -> Iterator[str]:
     path = f"{volume['path']}.from"
     if origin is None:
         names = sorted({entry["name"] for entry in found["volume"] + found["snapshot"] if entry.get("name")})
-        yield (f"{path}: there is no volume or snapshot '{volume['from']}' in this project of cloud {want['cloud']}; "
-               f"{_instead(volume['from'], names)}")
+        yield (
+            f"{path}: there is no volume or snapshot '{volume['from']}' in this project of cloud {want['cloud']}; "
+            f"{_instead(volume['from'], names)}"
+        )
         return
-    same = [entry for entry in found["volume"] + found["snapshot"]
-            if volume["from"] in (entry["id"], entry.get("name"))]
+    same = [
+        entry for entry in found["volume"] + found["snapshot"] if volume["from"] in (entry["id"], entry.get("name"))
+    ]
     if len(same) > 1:
         yield f"{path}: '{volume['from']}' is the name of {len(same)} of them; write an id: {_identifiers(same)}"
     elif origin["status"].startswith("error"):
         yield f"{path}: the {kind} {volume['from']} is in state {origin['status']}; repair it, or name another one"
     if origin["size"] > volume["gib"]:
-        yield (f"{volume['path']}.gib: {volume['gib']} is less than the {kind} {volume['from']} has; write "
-               f"{origin['size']} or more")
+        yield (
+            f"{volume['path']}.gib: {volume['gib']} is less than the {kind} {volume['from']} has; write "
+            f"{origin['size']} or more"
+        )
 
 
 def _instead(name: str, names: list[str]) -> str:
@@ -661,9 +832,15 @@ def _instead(name: str, names: list[str]) -> str:
 
 
 # Kinds that neutron counts, with its names for their quotas.
-NETWORK_QUOTAS = {"network": "network", "subnet": "subnet", "router": "router", "port": "port",
-                  "security group": "security_group", "security group rule": "security_group_rule",
-                  "address": "floatingip"}
+NETWORK_QUOTAS = {
+    "network": "network",
+    "subnet": "subnet",
+    "router": "router",
+    "port": "port",
+    "security group": "security_group",
+    "security group rule": "security_group_rule",
+    "address": "floatingip",
+}
 # What cinder counts, by our names.
 VOLUME_QUOTAS = {"volumes": "volumes", "gigabytes": "GiB of volumes", "snapshots": "snapshots"}
 
@@ -682,7 +859,8 @@ def needs(steps: list[dict], want: dict, found: dict) -> Counter:
     # The router has a port in the subnet. Each new group comes with two rules for what goes out.
     needed["ports"] += ("router", want["name"]) in created
     needed["security group rules"] = sum(
-        len(rules) + 2 for name, rules in want["security_groups"].items() if ("security group", name) in created)
+        len(rules) + 2 for name, rules in want["security_groups"].items() if ("security group", name) in created
+    )
     for host in want["hosts"]:
         if ("server", host["name"]) in created:
             flavor = pick("flavor", host["flavor"], found["flavor"]) or {"vcpus": 0, "ram": 0}
@@ -702,8 +880,11 @@ def needs(steps: list[dict], want: dict, found: dict) -> Counter:
 
 def _storage(volumes: int, gib: int, volume_type: str | None) -> dict[str, int]:
     """What volumes take of the quotas of the project and of their type."""
-    return {f"{name}{kind}": count for kind in {"", _of_type(volume_type)}
-            for name, count in (("volumes", volumes), ("GiB of volumes", gib))}
+    return {
+        f"{name}{kind}": count
+        for kind in {"", _of_type(volume_type)}
+        for name, count in (("volumes", volumes), ("GiB of volumes", gib))
+    }
 
 
 def _of_type(volume_type: str | None) -> str:
@@ -713,10 +894,15 @@ def _of_type(volume_type: str | None) -> str:
 def quotas(offer: dict) -> dict[str, tuple[int, int]]:
     """What the project may have and has of each quota: ``{quota: (limit, used)}``, without what has no limit."""
     absolute = offer.get("compute limits") or {}
-    limits = {name: (absolute.get(limit, NO_LIMIT), absolute.get(used, 0)) for name, limit, used in (
-        ("servers", "maxTotalInstances", "totalInstancesUsed"), ("cores", "maxTotalCores", "totalCoresUsed"),
-        ("MiB of memory", "maxTotalRAMSize", "totalRAMUsed"),
-        ("server groups", "maxServerGroups", "totalServerGroupsUsed"))}
+    limits = {
+        name: (absolute.get(limit, NO_LIMIT), absolute.get(used, 0))
+        for name, limit, used in (
+            ("servers", "maxTotalInstances", "totalInstancesUsed"),
+            ("cores", "maxTotalCores", "totalCoresUsed"),
+            ("MiB of memory", "maxTotalRAMSize", "totalRAMUsed"),
+            ("server groups", "maxServerGroups", "totalServerGroupsUsed"),
+        )
+    }
     for key, entry in (offer.get("volume quota") or {}).items():
         # gigabytes is for all, gigabytes_<type> for volumes of that type.
         name, _separator, volume_type = key.partition("_")
@@ -734,8 +920,10 @@ def _quota_problems(steps: list[dict], want: dict, found: dict, offer: dict) -> 
     for name, count in sorted(needed.items()):
         if name in limits and count > limits[name][0] - limits[name][1]:
             limit, used = limits[name]
-            yield (f"quota of cloud {want['cloud']}: the plan needs {count} more {name}, the project may have {limit} "
-                   f"and uses {used}; ask the cloud for {used + count}, or make the site smaller")
+            yield (
+                f"quota of cloud {want['cloud']}: the plan needs {count} more {name}, the project may have {limit} "
+                f"and uses {used}; ask the cloud for {used + count}, or make the site smaller"
+            )
 
 
 # --- The removal --------------------------------------------------------------------------------------------------
@@ -744,24 +932,51 @@ def _quota_problems(steps: list[dict], want: dict, found: dict, offer: dict) -> 
 def removal(want: dict, found: dict, destroy_volumes: Iterable[str], now: datetime.datetime) -> list[dict]:
     """The steps that remove a site: all that carries its mark; of its volumes and snapshots those that are named."""
     named = set(destroy_volumes)
-    ours = {kind: sorted((resource for resource in found[kind] if is_ours(kind, resource, want, found["project"])),
-                         key=lambda resource, kind=kind: full_name(kind, resource))
-            for kind in LISTED if kind in found and kind not in ("flavor", "external network", "server group")}
+    ours = {
+        kind: sorted(
+            (resource for resource in found[kind] if is_ours(kind, resource, want, found["project"])),
+            key=lambda resource, kind=kind: full_name(kind, resource),
+        )
+        for kind in LISTED
+        if kind in found and kind not in ("flavor", "external network", "server group")
+    }
     ours["key pair"] = [entry for entry in ours["key pair"] if entry["name"] == want["name"]]
     ours["server group"] = _named("server group", want["name"] + "-image_server_replica", found)
     steps = []
-    for kind in ("server", "port", "address", "router", "subnet", "network", "security group", "server group",
-                 "key pair"):
+    for kind in (
+        "server",
+        "port",
+        "address",
+        "router",
+        "subnet",
+        "network",
+        "security group",
+        "server group",
+        "key pair",
+    ):
         for resource in ours[kind]:
             reason = _removal_refusal(kind, resource, ours, found)
-            steps.append(step(kind, label(kind, resource), "keep" if reason else "remove",
-                              reason or _removal_detail(kind, resource, found, now)))
+            steps.append(
+                step(
+                    kind,
+                    label(kind, resource),
+                    "keep" if reason else "remove",
+                    reason or _removal_detail(kind, resource, found, now),
+                )
+            )
     for kind in ("snapshot", "volume"):
         for resource in ours[kind]:
             steps.append(_remove_data(kind, resource, named, ours, found, now))
     known = sorted({full_name(kind, resource) for kind in ("volume", "snapshot") for resource in ours[kind]})
-    steps += [step("volume", name, "refuse", f"destroy_volumes: this site has no volume or snapshot '{name}'; "
-                   f"{_instead(name, known)}") for name in sorted(named - set(known))]
+    steps += [
+        step(
+            "volume",
+            name,
+            "refuse",
+            f"destroy_volumes: this site has no volume or snapshot '{name}'; {_instead(name, known)}",
+        )
+        for name in sorted(named - set(known))
+    ]
     return steps
 
 
@@ -779,8 +994,13 @@ def _removal_refusal(kind: str, resource: dict, ours: dict, found: dict) -> str:
     strangers = [port for port in found["port"] if port["id"] not in our_ports]
     if kind in ("network", "subnet", "router"):
         networks = {network["id"] for network in ours["network"]}
-        strangers = [port for port in strangers if port["network_id"] in networks
-                     and port["device_id"] not in our_routers and not port["device_owner"].startswith("network:dhcp")]
+        strangers = [
+            port
+            for port in strangers
+            if port["network_id"] in networks
+            and port["device_id"] not in our_routers
+            and not port["device_owner"].startswith("network:dhcp")
+        ]
     elif kind == "security group":
         strangers = [port for port in strangers if resource["id"] in port["security_groups"]]
     else:
@@ -806,15 +1026,28 @@ def _remove_data(kind: str, resource: dict, named: set[str], ours: dict, found: 
     if name not in named:
         return step(kind, name, "keep", f"{words}; its data stays; remove it as well with -e destroy_volumes={name}")
     if kind == "volume":
-        snapshots = [full_name("snapshot", entry) for entry in found["snapshot"] if entry["volume_id"] == resource["id"]
-                     and full_name("snapshot", entry) not in named]
+        snapshots = [
+            full_name("snapshot", entry)
+            for entry in found["snapshot"]
+            if entry["volume_id"] == resource["id"] and full_name("snapshot", entry) not in named
+        ]
         if snapshots:
-            return step(kind, name, "refuse", f"has the snapshots {', '.join(sorted(snapshots))}; cinder removes them "
-                        "first: name them too, or keep the volume")
+            return step(
+                kind,
+                name,
+                "refuse",
+                f"has the snapshots {', '.join(sorted(snapshots))}; cinder removes them "
+                "first: name them too, or keep the volume",
+            )
         strangers = set(attached_to(resource)) - {server["id"] for server in ours["server"]}
         if strangers:
-            return step(kind, name, "refuse", f"is attached to {', '.join(sorted(strangers))}, which is no server of "
-                        "this site; detach it there first")
+            return step(
+                kind,
+                name,
+                "refuse",
+                f"is attached to {', '.join(sorted(strangers))}, which is no server of "
+                "this site; detach it there first",
+            )
     return step(kind, name, "remove", f"{words}, with all data on it")
 
 
@@ -824,7 +1057,7 @@ def age(created: str, now: datetime.datetime) -> str:
         return ""
     made = datetime.datetime.fromisoformat(created.replace("Z", "+00:00"))
     if made.tzinfo is None:
-        made = made.replace(tzinfo=datetime.timezone.utc)
+        made = made.replace(tzinfo=datetime.UTC)
     seconds = max(0, int((now - made).total_seconds()))
     for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if seconds >= length:
@@ -841,10 +1074,21 @@ def result(want: dict, found: dict) -> dict[str, Any]:
         server, _refusal = match("server", host["name"], want, found)
         if server:
             port, _refusal = match("port", host["name"], want, found)
-            outside = [entry["floating_ip_address"] for entry in found["address"]
-                       if port and entry["port_id"] == port["id"]]
-            volumes = {volume["volume"]: actual["id"] for volume in want["volumes"] if volume["host"] == host["host"]
-                       for actual in [match("volume", volume["name"], want, found)[0]] if actual}
-            servers[host["host"]] = {"id": server["id"], "address": host["address"], "status": server["status"],
-                                     "floating_ip": (outside or [""])[0], "volumes": volumes}
+            outside = [
+                entry["floating_ip_address"] for entry in found["address"] if port and entry["port_id"] == port["id"]
+            ]
+            volumes = {
+                volume["volume"]: actual["id"]
+                for volume in want["volumes"]
+                if volume["host"] == host["host"]
+                for actual in [match("volume", volume["name"], want, found)[0]]
+                if actual
+            }
+            servers[host["host"]] = {
+                "id": server["id"],
+                "address": host["address"],
+                "status": server["status"],
+                "floating_ip": (outside or [""])[0],
+                "volumes": volumes,
+            }
     return servers

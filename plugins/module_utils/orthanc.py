@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """A small client of Orthanc's REST interface for programs on the image server's own host: retries, one error type."""
+
 from __future__ import annotations
 
 import base64
@@ -28,9 +31,17 @@ class Client:
     OrthancError is raised. `sleep` and `clock` are for tests.
     """
 
-    def __init__(self, url: str, user: str, password: str, *, retry_seconds: float = 120.0,
-                 timeout_seconds: float = 300.0, sleep: Callable[[float], None] = time.sleep,
-                 clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        url: str,
+        user: str,
+        password: str,
+        *,
+        retry_seconds: float = 120.0,
+        timeout_seconds: float = 300.0,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         parts = urllib.parse.urlsplit(url)
         self.url = url
         self._address = (parts.hostname or "localhost", parts.port or 80)
@@ -43,8 +54,15 @@ class Client:
         self._clock = clock
         self._local = threading.local()
 
-    def request(self, method: str, path: str, body: bytes | None = None, *,
-                file: str | None = None, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        file: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, bytes]:
         """Return status and body of the answer; `file` is the path of what is sent instead of `body`.
 
         401, 403 and 507 raise OrthancError, as a server that is away does; a file that cannot be read raises OSError.
@@ -92,8 +110,7 @@ class Client:
     def _once(self, method: str, path: str, body: Any, headers: dict[str, str]) -> tuple[int, bytes]:
         connection = getattr(self._local, "connection", None)
         if connection is None:
-            connection = http.client.HTTPConnection(
-                *self._address, timeout=self._timeout_seconds, blocksize=1 << 18)
+            connection = http.client.HTTPConnection(*self._address, timeout=self._timeout_seconds, blocksize=1 << 18)
             self._local.connection = connection
         elif self._clock() - self._local.used_at > 0.5:
             # Orthanc closes an idle connection after a second.

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """The catalogue of the public pages, read from Orthanc itself: it is complete also over volumes that were kept."""
+
 from __future__ import annotations
 
 from .orthanc import Client, in_parallel
@@ -79,9 +82,13 @@ def _thumbnail(client: Client, series: list[dict], whole_slide: bool) -> str:
     for one in series:
         instances = client.get(f"/series/{one['ID']}/instances") or []
         frames = "NumberOfFrames" if whole_slide else "InstanceNumber"
-        instances.sort(key=lambda i: (_number(i["MainDicomTags"].get(frames)),
-                                      (-1 if whole_slide else 1) * _number(i["MainDicomTags"].get("InstanceNumber")),
-                                      i["ID"]))
+        instances.sort(
+            key=lambda i: (
+                _number(i["MainDicomTags"].get(frames)),
+                (-1 if whole_slide else 1) * _number(i["MainDicomTags"].get("InstanceNumber")),
+                i["ID"],
+            )
+        )
         for instance in instances:
             path = _picture(client, instance["ID"])
             if client.request("GET", path, headers={"Accept": "image/jpeg"})[0] == 200:

@@ -1,9 +1,12 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """The engine of module orthanc_load: imports the studies of manifests into an Orthanc on the same host.
 
 What is imported and verified is noted in one journal per study, a line per file, so that a run that was killed goes on
 where it was cut. Files from the controller are expected in `<directory>/<key>/files` with a listing beside them; the
 action plugin brings them there. A journal is believed only as far as Orthanc still has the instances.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -127,8 +130,10 @@ class Plan:
             self.digest = manifest.digest(self.files)
         else:
             self.root = os.path.join(self.workspace, "files")
-            with contextlib.suppress(FileNotFoundError, ValueError), open(
-                    os.path.join(self.workspace, "listing.json"), encoding="utf-8") as stream:
+            with (
+                contextlib.suppress(FileNotFoundError, ValueError),
+                open(os.path.join(self.workspace, "listing.json"), encoding="utf-8") as stream,
+            ):
                 listing = json.load(stream)
                 if listing["digest"] == study.digest:
                     self.files = [manifest.File(*file) for file in listing["files"]]
@@ -164,8 +169,9 @@ def lock(directory: str) -> Iterator[None]:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             process = stream.read().strip()
-            raise LoadError(f"{directory}/lock: another load is at work on this host (process {process}); wait until "
-                            "it is done") from None
+            raise LoadError(
+                f"{directory}/lock: another load is at work on this host (process {process}); wait until it is done"
+            ) from None
         stream.truncate()
         stream.write(f"{os.getpid()}\n")
         stream.flush()
@@ -175,8 +181,9 @@ def lock(directory: str) -> Iterator[None]:
 class Loader:
     """Imports studies; see run()."""
 
-    def __init__(self, client: Client, directory: str, *, workers: int = 4, check: bool = False,
-                 progress: Progress | None = None):
+    def __init__(
+        self, client: Client, directory: str, *, workers: int = 4, check: bool = False, progress: Progress | None = None
+    ):
         self._client = client
         self._directory = directory
         self._workers = workers
@@ -314,14 +321,18 @@ class Loader:
                         f"{self._client.url}: {self._server_errors} times an internal error, last: {status} "
                         f"{words(answer)}; is its volume full? See /var/log/orthanc, then run it again"
                     )
-            raise _Refused(f"Orthanc refuses it ({status} {words(answer)}); is it a whole DICOM or TIFF file? "
-                           "Replace it or take it out")
+            raise _Refused(
+                f"Orthanc refuses it ({status} {words(answer)}); is it a whole DICOM or TIFF file? "
+                "Replace it or take it out"
+            )
         said = json.loads(answer)
         status, stored = self._client.request("GET", f"/instances/{said['ID']}/attachments/dicom/md5")
         if status != 200 or stored.decode() != checksum.hexdigest():
             if said["Status"] == "AlreadyStored":
-                raise _Refused(f"Orthanc holds another image under the same identifiers ({said['ID']}); delete that "
-                               "one or give this one identifiers of its own")
+                raise _Refused(
+                    f"Orthanc holds another image under the same identifiers ({said['ID']}); delete that "
+                    "one or give this one identifiers of its own"
+                )
             raise _Refused("arrived with another checksum; look for broken memory or disks, then run it again")
         outcome.instances.append(Instance(said["ParentStudy"], said["ParentSeries"], said["ID"]))
         outcome.stored += said["Status"] == "Success"
@@ -336,20 +347,27 @@ class Loader:
                 other = owner.setdefault(study, plan)
                 if other is not plan and other.study.metadata != plan.study.metadata:
                     plan.failed += 1
-                    failures.append(f"{plan.study.name}: holds images of the study that {other.study.name} describes "
-                                    "otherwise; write the same title, description, licence and source for both")
+                    failures.append(
+                        f"{plan.study.name}: holds images of the study that {other.study.name} describes "
+                        "otherwise; write the same title, description, licence and source for both"
+                    )
 
         def of_study(item: tuple[str, Plan]) -> bool:
             study, plan = item
             present = self._client.get(f"/studies/{study}/metadata?expand") or {}
-            differing = {name: plan.study.metadata.get(name, "") for name in METADATA
-                         if present.get(name, "") != plan.study.metadata.get(name, "")}
+            differing = {
+                name: plan.study.metadata.get(name, "")
+                for name in METADATA
+                if present.get(name, "") != plan.study.metadata.get(name, "")
+            }
             for name, value in ({} if self._check else differing).items():
                 method = ("PUT", value.encode()) if value else ("DELETE", None)
                 status, answer = self._client.request(method[0], f"/studies/{study}/metadata/{name}", method[1])
                 if status != 200:
-                    raise OrthancError(f"{self._client.url}: does not take metadata {name} ({status} {words(answer)}); "
-                                       "its configuration lacks UserMetadata: run playbooks/configure.yml")
+                    raise OrthancError(
+                        f"{self._client.url}: does not take metadata {name} ({status} {words(answer)}); "
+                        "its configuration lacks UserMetadata: run playbooks/configure.yml"
+                    )
             return bool(differing)
 
         return sum(changed for _, changed in in_parallel(of_study, owner.items(), self._workers))

@@ -14,6 +14,7 @@ recreate   failed when it was made, and the user asked by name to make it anew
 remove     only in the plan of a removal
 =========  ==================================================================
 """
+
 from __future__ import annotations
 
 WRITING = frozenset({"create", "change", "recreate", "remove"})
@@ -35,5 +36,7 @@ def table(steps: list[dict]) -> str:
         return "nothing\n"
     widths = [max(len(entry[key]) for entry in steps) for key in ("action", "kind", "name")]
     return "".join(
-        f"{entry['action']:{widths[0]}}  {entry['kind']:{widths[1]}}  {entry['name']:{widths[2]}}  {entry['detail']}"
-        .rstrip() + "\n" for entry in steps)
+        f"{entry['action']:{widths[0]}}  {entry['kind']:{widths[1]}}  {entry['name']:{widths[2]}}  {entry['detail']}".rstrip()
+        + "\n"
+        for entry in steps
+    )

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """Files that only their owner may read: secrets and keys of a site on the controller."""
+
 from __future__ import annotations
 
 import contextlib

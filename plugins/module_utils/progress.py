@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """How a module that runs long tells the controller how far it is: a small JSON file, replaced atomically."""
+
 from __future__ import annotations
 
 import collections
@@ -20,8 +23,15 @@ class Progress:
             progress.update(done=120, failed=0)
     """
 
-    def __init__(self, path: str | None, total: int | None = None, *, interval_seconds: float = 1.0,
-                 window_seconds: float = 30.0, clock=time.monotonic):
+    def __init__(
+        self,
+        path: str | None,
+        total: int | None = None,
+        *,
+        interval_seconds: float = 1.0,
+        window_seconds: float = 30.0,
+        clock=time.monotonic,
+    ):
         self.path = path
         self.total = total
         self.done = 0

@@ -1,5 +1,5 @@
 # Copyright (c) 2026, the imaging.repository authors
-# BSD 2-Clause License (see LICENSE or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
 """The site file: what may stand in it, what it means, and what is wrong with one.
 
 `SITE` is the one table of all keys. The checks, the JSON Schema for editors and docs/site-file.md are derived
@@ -14,7 +14,8 @@ import ipaddress
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field as dataclass_field
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Any
 
 PROVIDERS = ("docker", "openstack", "static")
@@ -511,8 +512,21 @@ def problems(base: Any, overrides: Any) -> list[str]:
 
 # What the verbs themselves take on the command line.
 VERB_VARIABLES = (
-    "back", "boot_timeout_seconds", "cloud", "confirm", "destroy_volumes", "drain", "from", "maintenance", "manifest", "name",
-    "purge", "recreate_failed", "refresh", "stats", "undrain",
+    "back",
+    "boot_timeout_seconds",
+    "cloud",
+    "confirm",
+    "destroy_volumes",
+    "drain",
+    "from",
+    "maintenance",
+    "manifest",
+    "name",
+    "purge",
+    "recreate_failed",
+    "refresh",
+    "stats",
+    "undrain",
 )
 FREE_PREFIXES = ("vault_", "ansible_")
 
@@ -1002,9 +1016,7 @@ def firewall(site: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
             for listen in GROUPS[name].listens
             if listen.share in ("", site["share"]["kind"])
         ]
-    rules["bastion"] += [
-        {"protocol": "tcp", "port": 22, "cidr": network} for network in site["openstack"]["ssh_from"]
-    ]
+    rules["bastion"] += [{"protocol": "tcp", "port": 22, "cidr": network} for network in site["openstack"]["ssh_from"]]
     rules[PUBLIC_HOST] = [
         {"protocol": "tcp", "port": site["public"][port], "cidr": ANYWHERE} for port in ("https_port", "http_port")
     ]
@@ -1192,7 +1204,9 @@ def _check_network(site: Mapping[str, Any], reader: _Reader) -> None:
             _chosen_address(str(network), position, replica) is not None for replica in range(ADDRESSES_PER_ENTRY)
         )
         if position >= ENTRIES:
-            reader.report(path, f"is entry {position + 1}, the network has addresses for {ENTRIES}; use count, or fewer")
+            reader.report(
+                path, f"is entry {position + 1}, the network has addresses for {ENTRIES}; use count, or fewer"
+            )
         elif not entry.get("absent") and count > fitting:
             text = f"{count} is more than an entry has addresses for; write {fitting} or less"
             reader.report(f"{path}.count", text)

@@ -1,7 +1,10 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """Whole-slide images: a TIFF becomes a pyramid (libvips) and that a DICOM series (OrthancWSIDicomizer).
 
 The same file always becomes the same DICOM files, byte by byte, so that an import that was cut can simply be repeated.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -63,11 +66,30 @@ def convert(source: str, target: str, title: str) -> list[str]:
         pyramid, tags = os.path.join(partial, "pyramid.tif"), os.path.join(partial, "dataset.json")
         with open(tags, "w", encoding="utf-8") as stream:
             json.dump(dataset(_sha256(source), title, os.path.basename(source)), stream)
-        _run(["vips", "tiffsave", source, pyramid, "--pyramid", "--compression", "jpeg", "--Q", str(JPEG_QUALITY),
-              "--tile", "--tile-width", str(TILE_PIXELS), "--tile-height", str(TILE_PIXELS)], partial)
+        _run(
+            [
+                "vips",
+                "tiffsave",
+                source,
+                pyramid,
+                "--pyramid",
+                "--compression",
+                "jpeg",
+                "--Q",
+                str(JPEG_QUALITY),
+                "--tile",
+                "--tile-width",
+                str(TILE_PIXELS),
+                "--tile-height",
+                str(TILE_PIXELS),
+            ],
+            partial,
+        )
         # To files, because a password among the arguments would show in the list of processes.
-        _run(["OrthancWSIDicomizer", pyramid, "--dataset", tags, "--folder", partial, "--folder-pattern", "%06d.dcm"],
-             partial)
+        _run(
+            ["OrthancWSIDicomizer", pyramid, "--dataset", tags, "--folder", partial, "--folder-pattern", "%06d.dcm"],
+            partial,
+        )
         os.unlink(pyramid)
         os.unlink(tags)
         _normalise(_dicom_files(partial))
@@ -78,6 +100,7 @@ def convert(source: str, target: str, title: str) -> list[str]:
 def _normalise(paths: list[str]) -> None:
     """Replace what OrthancWSIDicomizer made up by values that depend on nothing but the image."""
     import pydicom
+
     replacements: dict[str, str] = {}
 
     def replace(_dataset, element) -> None:

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """What the modules of the verb verify share: results of checks, the table, and what the cache policy tells."""
+
 from __future__ import annotations
 
 import json

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """The systemd service cache-warm, as whoever starts and follows it sees it. What the service does is in cache_warm/."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -50,9 +53,15 @@ def parse_state(text: str) -> State:
     def number(name: str) -> int:
         return int(values.get(name) or 0)
 
-    return State(values.get("ActiveState", "inactive"), values.get("Result", "success"), values.get("InvocationID", ""),
-                 number("ExecMainPID"), number("ExecMainCode") == CLD_EXITED, number("ExecMainStatus"),
-                 number("NRestarts"))
+    return State(
+        values.get("ActiveState", "inactive"),
+        values.get("Result", "success"),
+        values.get("InvocationID", ""),
+        number("ExecMainPID"),
+        number("ExecMainCode") == CLD_EXITED,
+        number("ExecMainStatus"),
+        number("NRestarts"),
+    )
 
 
 def read_order(directory: str = STATE_DIRECTORY) -> bool | None:
@@ -81,8 +90,13 @@ def write_order(refresh: bool, directory: str = STATE_DIRECTORY) -> None:
 class Service:
     """Starts and follows the service. `run(words)` runs a command and returns (exit status, output, errors)."""
 
-    def __init__(self, run: Callable[[list[str]], tuple[int, str, str]], *, directory: str = STATE_DIRECTORY,
-                 sleep: Callable[[float], None] = time.sleep):
+    def __init__(
+        self,
+        run: Callable[[list[str]], tuple[int, str, str]],
+        *,
+        directory: str = STATE_DIRECTORY,
+        sleep: Callable[[float], None] = time.sleep,
+    ):
         self._run = run
         self._directory = directory
         self._sleep = sleep
@@ -102,8 +116,10 @@ class Service:
         """Start a warm, if none runs; return whether one was started."""
         if self.state().running:
             if refresh and not read_order(self._directory):
-                raise ServiceError("a warm is running that is no refresh; wait for its end or end it by "
-                                   "`systemctl stop cache-warm`, then refresh")
+                raise ServiceError(
+                    "a warm is running that is no refresh; wait for its end or end it by "
+                    "`systemctl stop cache-warm`, then refresh"
+                )
             return False
         write_order(refresh, self._directory)
         # A unit that was started too often must not refuse somebody who asks for it.
@@ -156,8 +172,10 @@ class Service:
 
 def _ending(state: State) -> str:
     if state.result == "start-limit-hit" or (not state.exited and state.restarts):
-        return (f"cache-warm was killed again and again, {state.restarts + 1} times ({state.result}): is the memory of "
-                "the cache host too small? What is cached stays")
+        return (
+            f"cache-warm was killed again and again, {state.restarts + 1} times ({state.result}): is the memory of "
+            "the cache host too small? What is cached stays"
+        )
     if not state.exited:
         return f"cache-warm did not run to its end ({state.result})"
     return f"cache-warm ended with status {state.status}"

@@ -2,6 +2,7 @@
 # Copyright (c) 2026, the imaging.repository authors
 # SPDX-License-Identifier: BSD-2-Clause
 """Ansible module cache_entries."""
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -127,8 +128,12 @@ MOST_PAGES = 1000
 
 def purged(module: AnsibleModule, selection, progress: Progress) -> dict:
     """Return the result of a purge."""
-    entries = purge(module.params["zones"], selection, pretend=module.check_mode,
-                    seen=lambda number: progress.update(number, text="looked at"))
+    entries = purge(
+        module.params["zones"],
+        selection,
+        pretend=module.check_mode,
+        seen=lambda number: progress.update(number, text="looked at"),
+    )
     by_zone: dict[str, dict[str, int]] = {}
     for entry in entries:
         zone = by_zone.setdefault(entry.zone, {"entries": 0, "bytes": 0})
@@ -138,7 +143,10 @@ def purged(module: AnsibleModule, selection, progress: Progress) -> dict:
     mib = sum(entry.size_bytes for entry in entries) / (1 << 20)
     done = "would be purged" if module.check_mode else "purged"
     return {
-        "changed": bool(entries), "entries": len(entries), "pages": keys[:MOST_PAGES], "by_zone": by_zone,
+        "changed": bool(entries),
+        "entries": len(entries),
+        "pages": keys[:MOST_PAGES],
+        "by_zone": by_zone,
         "summary": f"{len(entries)} entries, {mib:.1f} MiB, {done}",
         "diff": {"before": "".join(f"{key}\n" for key in keys[:MOST_PAGES]), "after": ""},
     }
@@ -149,15 +157,23 @@ def refreshed(module: AnsibleModule, selection, routes: Routes, cache: Cache, pr
     wanted = pages(module.params["zones"], selection, routes)
     if module.check_mode:
         keys = [path for path, _ in wanted]
-        return {"changed": bool(keys), "entries": len(keys), "pages": sorted(keys)[:MOST_PAGES], "failures": {},
-                "summary": f"{len(keys)} entries would be fetched anew"}
+        return {
+            "changed": bool(keys),
+            "entries": len(keys),
+            "pages": sorted(keys)[:MOST_PAGES],
+            "failures": {},
+            "summary": f"{len(keys)} entries would be fetched anew",
+        }
     result = refresh(wanted, cache, concurrency=module.params["concurrency"], done=progress.update)
     failed = sum(map(len, result.failures.values()))
     keys = sorted(result.changed)[:MOST_PAGES]
     return {
-        "changed": bool(result.changed), "entries": result.pages, "pages": keys, "failures": result.failures,
+        "changed": bool(result.changed),
+        "entries": result.pages,
+        "pages": keys,
+        "failures": result.failures,
         "summary": f"{result.pages - failed} entries fetched anew, {len(result.changed)} differ from before"
-                   + (f", {failed} failed" if failed else ""),
+        + (f", {failed} failed" if failed else ""),
         "diff": {"before": "", "after": "".join(f"{key}\n" for key in keys)},
     }
 
@@ -187,16 +203,23 @@ def main() -> None:
     routes = Routes(parameters["routes"])
     cache = Cache(parameters["url"], parameters["refresh_url"])
     try:
-        selection = selection_of(parameters["what"], routes, parameters["study_members"], cache,
-                                 look_only=module.check_mode)
+        selection = selection_of(
+            parameters["what"], routes, parameters["study_members"], cache, look_only=module.check_mode
+        )
         with Progress(parameters["progress_file"]) as progress:
-            result = (purged(module, selection, progress) if parameters["state"] == "purged"
-                      else refreshed(module, selection, routes, cache, progress))
+            result = (
+                purged(module, selection, progress)
+                if parameters["state"] == "purged"
+                else refreshed(module, selection, routes, cache, progress)
+            )
     except EntriesError as error:
         module.fail_json(msg=str(error))
     if result.get("failures"):
-        module.fail_json(msg=f"{result['summary']}: {problem(result['failures'])}; what failed is cached as before. "
-                         "See to the image servers, or purge what is gone", **result)
+        module.fail_json(
+            msg=f"{result['summary']}: {problem(result['failures'])}; what failed is cached as before. "
+            "See to the image servers, or purge what is gone",
+            **result,
+        )
     module.exit_json(**result)
 
 

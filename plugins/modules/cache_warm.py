@@ -1,5 +1,8 @@
 #!/usr/bin/python
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """Ansible module cache_warm."""
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -86,12 +89,18 @@ def main() -> None:
     try:
         if module.check_mode:
             total = service.count()
-            module.exit_json(changed=False, report={"total": total},
-                             summary=f"would look at {total} pages and cache what is not cached")
+            module.exit_json(
+                changed=False,
+                report={"total": total},
+                summary=f"would look at {total} pages and cache what is not cached",
+            )
         result["started"] = service.begin(module.params["refresh"])
         if not module.params["wait"]:
-            module.exit_json(changed=result["started"], started=result["started"], summary=(
-                "goes on in the background; see `cache-warm status` on the host"))
+            module.exit_json(
+                changed=result["started"],
+                started=result["started"],
+                summary=("goes on in the background; see `cache-warm status` on the host"),
+            )
         report = service.report(service.follow())
     except ServiceError as error:
         module.fail_json(msg=str(error), **result)

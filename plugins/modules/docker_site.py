@@ -100,6 +100,7 @@ from ansible_collections.imaging.repository.plugins.module_utils import docker_s
 try:
     import docker
     from docker.errors import APIError, DockerException, NotFound
+
     HAS_DOCKER = True
 except ImportError:
     HAS_DOCKER = False
@@ -123,8 +124,10 @@ def losetup(*arguments: str) -> str:
     """Output of losetup(8), the one tool that works on loop devices by their file."""
     done = subprocess.run(["losetup", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SiteError(f"losetup {' '.join(arguments)} failed: {done.stderr.strip()}; "
-                        "run as root on a machine whose kernel has loop devices")
+        raise SiteError(
+            f"losetup {' '.join(arguments)} failed: {done.stderr.strip()}; "
+            "run as root on a machine whose kernel has loop devices"
+        )
     return done.stdout
 
 
@@ -143,21 +146,30 @@ def find(client, want: dict, directory: Path) -> dict:
         labels, name = summary.get("Labels") or {}, summary["Names"][0].lstrip("/")
         site = labels.get(docker_site.SITE_LABEL)
         if site == want["name"] or name in {host["name"] for host in want["hosts"]}:
-            hosts[name] = {"site": site, "running": summary["State"] == "running",
-                           "memory_bytes": client.api.inspect_container(name)["HostConfig"]["Memory"],
-                           "specification": json.loads(labels.get(docker_site.SPECIFICATION_LABEL, "{}"))}
+            hosts[name] = {
+                "site": site,
+                "running": summary["State"] == "running",
+                "memory_bytes": client.api.inspect_container(name)["HostConfig"]["Memory"],
+                "specification": json.loads(labels.get(docker_site.SPECIFICATION_LABEL, "{}")),
+            }
     network = None
     for summary in client.api.networks(names=[want["name"]]):
         if summary["Name"] == want["name"]:
-            network = {"site": (summary.get("Labels") or {}).get(docker_site.SITE_LABEL),
-                       "cidr": ((summary["IPAM"].get("Config") or [{}])[0]).get("Subnet")}
+            network = {
+                "site": (summary.get("Labels") or {}).get(docker_site.SITE_LABEL),
+                "cidr": ((summary["IPAM"].get("Config") or [{}])[0]).get("Subnet"),
+            }
     try:
         packages = client.api.inspect_container(docker_site.PACKAGES_NAME)
         connected = packages["State"]["Running"] and want["name"] in packages["NetworkSettings"]["Networks"]
     except NotFound:
         connected = None
-    return {"network": network, "packages": connected, "hosts": hosts,
-            "volumes": {str(file): {"bytes": file.stat().st_size, "loop": attached.get(str(file))} for file in files}}
+    return {
+        "network": network,
+        "packages": connected,
+        "hosts": hosts,
+        "volumes": {str(file): {"bytes": file.stat().st_size, "loop": attached.get(str(file))} for file in files},
+    }
 
 
 def check_ports(want: dict, steps: list[dict]) -> None:
@@ -172,9 +184,10 @@ def check_ports(want: dict, steps: list[dict]) -> None:
                 except OSError:
                     # A running container that is replaced or given more memory holds its own port.
                     if not any(step["name"] == host["name"] and step["action"] == "change" for step in steps):
-                        raise SiteError(f"site.public: port {port} of this machine is in use; stop what listens there "
-                                        f"(ss -ltnp 'sport = {port}') or choose another https_port or http_port"
-                                        ) from None
+                        raise SiteError(
+                            f"site.public: port {port} of this machine is in use; stop what listens there "
+                            f"(ss -ltnp 'sport = {port}') or choose another https_port or http_port"
+                        ) from None
 
 
 def check_disk(want: dict, found: dict, directory: Path) -> None:
@@ -182,23 +195,32 @@ def check_disk(want: dict, found: dict, directory: Path) -> None:
     parent = next(path for path in (directory, *directory.parents) if path.exists())
     free = os.statvfs(parent)
     free_bytes = free.f_bavail * free.f_frsize
-    growth = sum(max(0, volume["bytes"] - found["volumes"].get(volume["file"], {"bytes": 0})["bytes"])
-                 for volume in want["volumes"])
+    growth = sum(
+        max(0, volume["bytes"] - found["volumes"].get(volume["file"], {"bytes": 0})["bytes"])
+        for volume in want["volumes"]
+    )
     if growth > free_bytes:
-        raise SiteError(f"site.docker.directory: {directory} has {free_bytes / docker_site.GIB:.1f} GiB free, the new "
-                        f"volumes may take {growth / docker_site.GIB:.1f} GiB; free some space, make the volumes "
-                        "smaller, or choose another directory")
+        raise SiteError(
+            f"site.docker.directory: {directory} has {free_bytes / docker_site.GIB:.1f} GiB free, the new "
+            f"volumes may take {growth / docker_site.GIB:.1f} GiB; free some space, make the volumes "
+            "smaller, or choose another directory"
+        )
 
 
 def make_network(client, want: dict) -> None:
     """A bridge of the site's own."""
     pool = docker.types.IPAMPool(subnet=want["cidr"])
     try:
-        client.networks.create(want["name"], labels={docker_site.SITE_LABEL: want["name"]},
-                               ipam=docker.types.IPAMConfig(pool_configs=[pool]))
+        client.networks.create(
+            want["name"],
+            labels={docker_site.SITE_LABEL: want["name"]},
+            ipam=docker.types.IPAMConfig(pool_configs=[pool]),
+        )
     except APIError as error:
-        raise SiteError(f"site.docker.network.cidr: {want['cidr']} was refused ({error.explanation}); "
-                        "choose a range that no other network of this machine uses") from None
+        raise SiteError(
+            f"site.docker.network.cidr: {want['cidr']} was refused ({error.explanation}); "
+            "choose a range that no other network of this machine uses"
+        ) from None
 
 
 def make_packages(client, want: dict, image: str, directory: Path) -> None:
@@ -210,11 +232,24 @@ def make_packages(client, want: dict, image: str, directory: Path) -> None:
         container = client.containers.get(docker_site.PACKAGES_NAME)
     except NotFound:
         container = client.containers.create(
-            image, ["/usr/sbin/apt-cacher-ng", "-c", "/etc/apt-cacher-ng", "ForeGround=1", "CacheDir=/packages",
-                    "LogDir=/tmp", "PidFile=/tmp/apt-cacher-ng.pid", "SocketPath=/tmp/apt-cacher-ng.socket",
-                    f"Port:{docker_site.PACKAGES_PORT}"],
-            name=docker_site.PACKAGES_NAME, hostname=docker_site.PACKAGES_NAME, detach=True, user="apt-cacher-ng",
-            volumes={str(store): {"bind": "/packages", "mode": "rw"}})
+            image,
+            [
+                "/usr/sbin/apt-cacher-ng",
+                "-c",
+                "/etc/apt-cacher-ng",
+                "ForeGround=1",
+                "CacheDir=/packages",
+                "LogDir=/tmp",
+                "PidFile=/tmp/apt-cacher-ng.pid",
+                "SocketPath=/tmp/apt-cacher-ng.socket",
+                f"Port:{docker_site.PACKAGES_PORT}",
+            ],
+            name=docker_site.PACKAGES_NAME,
+            hostname=docker_site.PACKAGES_NAME,
+            detach=True,
+            user="apt-cacher-ng",
+            volumes={str(store): {"bind": "/packages", "mode": "rw"}},
+        )
     container.start()
     container.reload()
     if want["name"] not in container.attrs["NetworkSettings"]["Networks"]:
@@ -257,26 +292,39 @@ def make_host(client, want: dict, host: dict, image: str, directory: Path) -> No
     """A container with the host's devices, address and published ports, started."""
     specification = host["specification"]
     packages = directory / "packages.conf"
-    packages.write_text(f'Acquire::http::Proxy "http://{docker_site.packages_address(want["cidr"])}:'
-                        f'{docker_site.PACKAGES_PORT}";\n')
+    packages.write_text(
+        f'Acquire::http::Proxy "http://{docker_site.packages_address(want["cidr"])}:{docker_site.PACKAGES_PORT}";\n'
+    )
     settings = dict(CONTAINER)
     if client.info().get("CgroupVersion") == "2":
         settings["cgroupns"] = "host"
     devices = [f"{link}:{device}:rwm" for device, link in specification["devices"].items()]
     if os.path.exists("/dev/fuse"):
         devices.append("/dev/fuse:/dev/fuse:rwm")
-    network = client.api.create_networking_config({
-        want["name"]: client.api.create_endpoint_config(ipv4_address=specification["address"])})
+    network = client.api.create_networking_config(
+        {want["name"]: client.api.create_endpoint_config(ipv4_address=specification["address"])}
+    )
     try:
         container = client.containers.create(
-            image, name=host["name"], hostname=host["name"], network=want["name"],
+            image,
+            name=host["name"],
+            hostname=host["name"],
+            network=want["name"],
             networking_config=network["EndpointsConfig"],
-            mem_limit=host["memory_bytes"], memswap_limit=host["memory_bytes"], devices=devices,
+            mem_limit=host["memory_bytes"],
+            memswap_limit=host["memory_bytes"],
+            devices=devices,
             ports={f"{inside}/tcp": ("127.0.0.1", outside) for inside, outside in specification["ports"].items()},
-            volumes={"/sys/fs/cgroup": {"bind": "/sys/fs/cgroup", "mode": "rw"},
-                     str(packages): {"bind": "/etc/apt/apt.conf.d/30packages", "mode": "ro"}},
-            labels={docker_site.SITE_LABEL: want["name"],
-                    docker_site.SPECIFICATION_LABEL: docker_site.specification_label(specification)}, **settings)
+            volumes={
+                "/sys/fs/cgroup": {"bind": "/sys/fs/cgroup", "mode": "rw"},
+                str(packages): {"bind": "/etc/apt/apt.conf.d/30packages", "mode": "ro"},
+            },
+            labels={
+                docker_site.SITE_LABEL: want["name"],
+                docker_site.SPECIFICATION_LABEL: docker_site.specification_label(specification),
+            },
+            **settings,
+        )
     except docker.errors.ImageNotFound:
         raise SiteError(f"image {image} is not on this machine; role docker_hosts builds it") from None
     start(container)
@@ -298,9 +346,11 @@ def wait_for_boot(client, names: list[str]) -> None:
         while True:
             container.reload()
             if container.status == "exited":
-                raise SiteError(f"host {name} stopped at once with status {container.attrs['State']['ExitCode']}; "
-                                "with 255 and no log the machine is out of inotify instances: "
-                                "sysctl fs.inotify.max_user_instances=1024, or remove other containers")
+                raise SiteError(
+                    f"host {name} stopped at once with status {container.attrs['State']['ExitCode']}; "
+                    "with 255 and no log the machine is out of inotify instances: "
+                    "sysctl fs.inotify.max_user_instances=1024, or remove other containers"
+                )
             try:
                 output = container.exec_run(["systemctl", "is-system-running"]).output.decode().strip()
             except APIError:
@@ -308,8 +358,10 @@ def wait_for_boot(client, names: list[str]) -> None:
             if output in ("running", "degraded"):
                 break
             if time.monotonic() > deadline:
-                raise SiteError(f"host {name} did not finish booting in {BOOT_SECONDS} s ({output}); "
-                                f"look at: docker exec {name} systemctl list-jobs")
+                raise SiteError(
+                    f"host {name} did not finish booting in {BOOT_SECONDS} s ({output}); "
+                    f"look at: docker exec {name} systemctl list-jobs"
+                )
             time.sleep(0.3)
 
 
@@ -396,8 +448,14 @@ def run(module: AnsibleModule) -> dict:
         check_disk(want, found, directory)
     changed = plan.writes(steps)
     table = plan.table(steps)
-    result = {"changed": changed, "plan": steps, "table": table, "missing_hosts": [
-        host["name"] for host in want["hosts"] if not found["hosts"].get(host["name"], {}).get("running")]}
+    result = {
+        "changed": changed,
+        "plan": steps,
+        "table": table,
+        "missing_hosts": [
+            host["name"] for host in want["hosts"] if not found["hosts"].get(host["name"], {}).get("running")
+        ],
+    }
     if changed:
         result["diff"] = {"before": "", "after": table, "before_header": "now", "after_header": "plan"}
     if not module.check_mode:
@@ -420,7 +478,8 @@ def main() -> None:
             "destroy_volumes": {"type": "bool", "default": False},
         },
         required_if=[("state", "present", ["image"])],
-        supports_check_mode=True)
+        supports_check_mode=True,
+    )
     if not HAS_DOCKER:
         module.fail_json(msg=missing_required_lib("docker"))
     try:
@@ -428,8 +487,10 @@ def main() -> None:
     except (SiteError, OSError) as error:
         module.fail_json(msg=str(error))
     except DockerException as error:
-        module.fail_json(msg=f"the Docker engine does not answer as expected: {error}; is it running, and may this "
-                             "user use it (docker info)?")
+        module.fail_json(
+            msg=f"the Docker engine does not answer as expected: {error}; is it running, and may this "
+            "user use it (docker info)?"
+        )
     module.exit_json(**result)
 
 

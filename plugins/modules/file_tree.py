@@ -94,7 +94,7 @@ def is_right(path: str, digest: str) -> bool:
     status = os.stat(path)
     if (status.st_mode & 0o7777, status.st_uid) != (FILE_MODE, os.geteuid()):
         return False
-    with open(path, 'rb') as file:
+    with open(path, "rb") as file:
         return hashlib.sha256(file.read()).hexdigest() == digest
 
 
@@ -108,7 +108,7 @@ def plan(dest: str, digests: dict[str, str], keep: list[str]) -> tuple[list[str]
 def make_directories(dest: str, relative: str) -> None:
     """Make the directories that the file `relative` below `dest` needs, readable by everybody."""
     path = dest
-    for part in ['', *os.path.dirname(relative).split(os.sep)]:
+    for part in ["", *os.path.dirname(relative).split(os.sep)]:
         path = os.path.join(path, part) if part else path
         os.makedirs(path, exist_ok=True)
         os.chmod(path, DIRECTORY_MODE)
@@ -118,8 +118,8 @@ def write_file(dest: str, relative: str, content: bytes) -> None:
     """Replace one file at once."""
     make_directories(dest, relative)
     path = os.path.join(dest, relative)
-    new = f'{path}.new'
-    with open(new, 'wb') as file:
+    new = f"{path}.new"
+    with open(new, "wb") as file:
         file.write(content)
     os.chmod(new, FILE_MODE)
     os.replace(new, path)
@@ -138,36 +138,36 @@ def main() -> None:
     """Compare, and write what the action plugin has sent."""
     module = AnsibleModule(
         argument_spec={
-            'sources': {'type': 'list', 'elements': 'path', 'required': True},
-            'dest': {'type': 'path', 'required': True},
-            'keep': {'type': 'list', 'elements': 'str', 'default': []},
-            'digests': {'type': 'dict'},
-            'contents': {'type': 'dict', 'default': {}},
+            "sources": {"type": "list", "elements": "path", "required": True},
+            "dest": {"type": "path", "required": True},
+            "keep": {"type": "list", "elements": "str", "default": []},
+            "digests": {"type": "dict"},
+            "contents": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )
-    dest, digests, contents = (module.params[name] for name in ('dest', 'digests', 'contents'))
+    dest, digests, contents = (module.params[name] for name in ("dest", "digests", "contents"))
     if digests is None:
         module.fail_json(
-            msg='file_tree: the action plugin of this name did not run; call the module as imaging.repository.file_tree'
+            msg="file_tree: the action plugin of this name did not run; call the module as imaging.repository.file_tree"
         )
-    written, removed = plan(dest, digests, module.params['keep'])
+    written, removed = plan(dest, digests, module.params["keep"])
     result = {
-        'changed': bool(written or removed),
-        'written': written,
-        'removed': removed,
-        'diff': [
+        "changed": bool(written or removed),
+        "written": written,
+        "removed": removed,
+        "diff": [
             {
-                'before_header': dest,
-                'after_header': dest,
-                'before': ''.join(f'{path}\n' for path in removed),
-                'after': ''.join(f'{path}\n' for path in written),
+                "before_header": dest,
+                "after_header": dest,
+                "before": "".join(f"{path}\n" for path in removed),
+                "after": "".join(f"{path}\n" for path in written),
             }
         ],
         # What the action plugin still has to send.
-        'missing': [path for path in written if path not in contents],
+        "missing": [path for path in written if path not in contents],
     }
-    if not module.check_mode and not result['missing']:
+    if not module.check_mode and not result["missing"]:
         for path in written:
             write_file(dest, path, zlib.decompress(base64.b64decode(contents[path])))
         for path in removed:
@@ -175,5 +175,5 @@ def main() -> None:
     module.exit_json(**result)
 
 
-if __name__ == '__main__':
+if __name__ == "__main__":
     main()

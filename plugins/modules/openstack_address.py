@@ -107,10 +107,8 @@ interrupted:
 import json
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-
 from ansible_collections.imaging.repository.plugins.module_utils import openstack_address as exchange
-from ansible_collections.imaging.repository.plugins.module_utils.openstack_cloud import (
-    HAS_OPENSTACK, Cloud, CloudError)
+from ansible_collections.imaging.repository.plugins.module_utils.openstack_cloud import HAS_OPENSTACK, Cloud, CloudError
 from ansible_collections.imaging.repository.plugins.module_utils.openstack_plan import HOST, SITE
 from ansible_collections.imaging.repository.plugins.module_utils.plan import table, writes
 
@@ -128,28 +126,45 @@ def find(cloud: Cloud, site: dict) -> dict:
     """What is there; the shape is that of module_utils/openstack_address.py, with the id of each address."""
     listed = cloud.find(["server", "port", "address"])
     servers = {server["id"]: server for server in listed["server"]}
-    target_server = next((server["id"] for server in servers.values()
-                          if (server["metadata"].get(SITE), server["metadata"].get(HOST))
-                          == (site["name"], public_host(site))), "")
+    target_server = next(
+        (
+            server["id"]
+            for server in servers.values()
+            if (server["metadata"].get(SITE), server["metadata"].get(HOST)) == (site["name"], public_host(site))
+        ),
+        "",
+    )
     # A server has one port here; where somebody added more, that of its name is the site's.
-    own_ports = sorted((port for port in listed["port"] if target_server and port["device_id"] == target_server),
-                       key=lambda port: port["name"] != f"{site['name']}-{public_host(site)}")
+    own_ports = sorted(
+        (port for port in listed["port"] if target_server and port["device_id"] == target_server),
+        key=lambda port: port["name"] != f"{site['name']}-{public_host(site)}",
+    )
     ports = {}
     for port in listed["port"]:
         server = servers.get(port["device_id"], {})
-        ports[port["id"]] = {"server": server.get("name") or port["name"] or f"port {port['id']}",
-                             "site": server.get("metadata", {}).get(SITE, "")}
+        ports[port["id"]] = {
+            "server": server.get("name") or port["name"] or f"port {port['id']}",
+            "site": server.get("metadata", {}).get(SITE, ""),
+        }
     try:
         note = json.loads(servers.get(target_server, {}).get("metadata", {}).get(exchange.NOTE_KEY, "{}"))
     except ValueError:
         # Somebody edited it: as good as none.
         note = {}
     return {
-        "addresses": {entry["floating_ip_address"]: {"id": entry["id"], "port": entry["port_id"] or "",
-                                                     "mark": entry["description"] or ""}
-                      for entry in listed["address"]},
-        "ports": ports, "target": own_ports[0]["id"] if own_ports else "", "server": target_server,
-        "note": note if isinstance(note, dict) else {}}
+        "addresses": {
+            entry["floating_ip_address"]: {
+                "id": entry["id"],
+                "port": entry["port_id"] or "",
+                "mark": entry["description"] or "",
+            }
+            for entry in listed["address"]
+        },
+        "ports": ports,
+        "target": own_ports[0]["id"] if own_ports else "",
+        "server": target_server,
+        "note": note if isinstance(note, dict) else {},
+    }
 
 
 def write_note(cloud: Cloud, server: str, note: dict) -> None:
@@ -173,8 +188,9 @@ def move(cloud: Cloud, address: str, identifier: str, before: str, after: str, m
         if holder not in (before, after):
             raise exchange.Refused(f"{address} was moved by somebody else at this moment, to port {holder or 'none'}")
         try:
-            cloud.update("address", identifier, {"port_id": after or None, "description": mark},
-                         revision=now["revision_number"])
+            cloud.update(
+                "address", identifier, {"port_id": after or None, "description": mark}, revision=now["revision_number"]
+            )
             return
         except CloudError as error:
             if error.status != 412:
@@ -201,8 +217,10 @@ def put_back(cloud: Cloud, site: dict, found: dict, wanted: dict[str, str], befo
         now = find(cloud, site)["addresses"]
     except CloudError as error:
         return f"What had been moved could not be put back: {error}. {AGAIN}"
-    ours = {address: {before[address]["port"], found["addresses"][address]["port"], wanted[address], ""}
-            for address in wanted}
+    ours = {
+        address: {before[address]["port"], found["addresses"][address]["port"], wanted[address], ""}
+        for address in wanted
+    }
     original = {address: before[address]["port"] for address in wanted if now[address]["port"] in ours[address]}
     for address, port in exchange.writes(original, now):
         try:
@@ -225,8 +243,10 @@ def run(module: AnsibleModule) -> dict:
     result = exchange.plan(address, module.params["source"], module.params["back"], found)
     seen = before[address]["port"]
     if module.params["seen"] is not None and module.params["seen"] != seen:
-        raise exchange.Refused(f"{address} is not where the plan saw it: {exchange.holder(found, seen)} holds it now; "
-                               "nothing was moved. Run this again to see the new plan")
+        raise exchange.Refused(
+            f"{address} is not where the plan saw it: {exchange.holder(found, seen)} holds it now; "
+            "nothing was moved. Run this again to see the new plan"
+        )
     changed = writes(result["steps"])
     if changed and not module.check_mode:
         if result["note"] and result["note"] != found["note"]:
@@ -236,10 +256,16 @@ def run(module: AnsibleModule) -> dict:
         except (CloudError, exchange.Refused) as error:
             raise exchange.Refused(f"{error}. {put_back(cloud, site, found, result['wanted'], before)}") from None
     answer = {
-        "changed": changed, "address": address, "plan": result["steps"], "table": table(result["steps"]),
-        "holder": exchange.holder(found, found["addresses"][address]["port"]), "seen": seen,
-        "target": f"{site['name']}-{public_host(site)}", "own_address": result["own_address"],
-        "interrupted": result["interrupted"]}
+        "changed": changed,
+        "address": address,
+        "plan": result["steps"],
+        "table": table(result["steps"]),
+        "holder": exchange.holder(found, found["addresses"][address]["port"]),
+        "seen": seen,
+        "target": f"{site['name']}-{public_host(site)}",
+        "own_address": result["own_address"],
+        "interrupted": result["interrupted"],
+    }
     if changed:
         answer["diff"] = {"before": "", "after": answer["table"], "before_header": "now", "after_header": "plan"}
     return answer
@@ -254,7 +280,8 @@ def main() -> None:
             "back": {"type": "bool", "default": False},
             "seen": {"type": "str"},
         },
-        supports_check_mode=True)
+        supports_check_mode=True,
+    )
     if not HAS_OPENSTACK:
         module.fail_json(msg=missing_required_lib("openstacksdk"))
     try:

@@ -109,7 +109,8 @@ def find_settled(cloud: openstack_cloud.Cloud, parameters: dict) -> dict:
         if time.monotonic() > deadline:
             raise openstack_cloud.CloudError(
                 f"image {step['name']}: {step['detail']} for {parameters['timeout_seconds']} s; if no other run uploads it, "
-                f"remove it, then run this again: openstack image delete {step['id']}")
+                f"remove it, then run this again: openstack image delete {step['id']}"
+            )
         time.sleep(POLL_SECONDS)
     return step
 
@@ -124,10 +125,13 @@ def upload(cloud: openstack_cloud.Cloud, parameters: dict, step: dict) -> str:
         if step["action"] == "recreate":
             cloud.delete("image", step["id"])
         image = cloud.post(
-            "image", "/images",
-            openstack_image.body(name, recipe, content, size_gib, parameters["minimum_memory_mib"],
-                                 parameters["properties"]),
-            lambda: next(iter(cloud.list("image", name=name, status=UNFINISHED)), None))
+            "image",
+            "/images",
+            openstack_image.body(
+                name, recipe, content, size_gib, parameters["minimum_memory_mib"], parameters["properties"]
+            ),
+            lambda: next(iter(cloud.list("image", name=name, status=UNFINISHED)), None),
+        )
         file.seek(0)
         cloud.upload("image", f"/images/{image['id']}/file", file, parameters["timeout_seconds"])
     uploaded = find_settled(cloud, parameters)
@@ -161,8 +165,9 @@ def main() -> None:
         module.fail_json(msg=str(error))
     except (OSError, ValueError) as error:
         module.fail_json(msg=f"{module.params['file']}: {error}; build the image with playbooks/image.yml")
-    module.exit_json(changed=plan.writes([step]), id=identifier, plan=[step],
-                     diff={"before": "", "after": plan.table([step])})
+    module.exit_json(
+        changed=plan.writes([step]), id=identifier, plan=[step], diff={"before": "", "after": plan.table([step])}
+    )
 
 
 if __name__ == "__main__":

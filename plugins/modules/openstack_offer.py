@@ -61,7 +61,6 @@ import socket
 import urllib.parse
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-
 from ansible_collections.imaging.repository.plugins.module_utils import openstack_offer
 from ansible_collections.imaging.repository.plugins.module_utils import site as schema
 from ansible_collections.imaging.repository.plugins.module_utils.openstack_cloud import HAS_OPENSTACK, Cloud, CloudError
@@ -82,7 +81,8 @@ def main() -> None:
     """Entry point; see DOCUMENTATION."""
     module = AnsibleModule(
         argument_spec={"cloud": {"type": "str", "required": True}, "name": {"type": "str", "required": True}},
-        supports_check_mode=True)
+        supports_check_mode=True,
+    )
     if not HAS_OPENSTACK:
         module.fail_json(msg=missing_required_lib("openstacksdk"))
     problems = schema.file_problems({"name": module.params["name"]})
@@ -95,8 +95,9 @@ def main() -> None:
         module.fail_json(msg=str(error).replace("site.openstack.cloud", "cloud"))
     offer = openstack_offer.read(cloud.name, found, controller_address(cloud.login_url))
     choice = openstack_offer.choose(offer)
-    module.exit_json(changed=False, offer=offer, choice=choice,
-                     shortages=openstack_offer.shortages(choice, offer["quota"]))
+    module.exit_json(
+        changed=False, offer=offer, choice=choice, shortages=openstack_offer.shortages(choice, offer["quota"])
+    )
 
 
 if __name__ == "__main__":

@@ -149,9 +149,13 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.imaging.repository.plugins.module_utils import openstack_plan, plan
 from ansible_collections.imaging.repository.plugins.module_utils.openstack_cloud import (
-    HAS_OPENSTACK, Cloud, CloudError, Until, Work)
+    HAS_OPENSTACK,
+    Cloud,
+    CloudError,
+    Until,
+    Work,
+)
 from ansible_collections.imaging.repository.plugins.module_utils.progress import Progress
-
 
 PORTS_PER_CALL = 4
 
@@ -159,16 +163,20 @@ PORTS_PER_CALL = 4
 def server_is_ready(server: dict | None) -> bool:
     """Whether a server runs. Raises CloudError with nova's reason where it never will."""
     if server and server["status"] == "ERROR":
-        raise CloudError(f"is in ERROR: {openstack_plan.fault(server)}; run this again with recreate_failed to make it "
-                         "anew (its volumes stay)")
+        raise CloudError(
+            f"is in ERROR: {openstack_plan.fault(server)}; run this again with recreate_failed to make it "
+            "anew (its volumes stay)"
+        )
     return bool(server) and server["status"] in ("ACTIVE", "VERIFY_RESIZE")
 
 
 def is_steady(resource: dict | None) -> bool:
     """Whether a volume or snapshot is at rest. Raises CloudError where it failed."""
     if resource and resource["status"].startswith("error"):
-        raise CloudError(f"is in state {resource['status']} ({resource['id']}); the cloud's operators know why: look "
-                         "at it, remove or repair it, then run this again")
+        raise CloudError(
+            f"is in state {resource['status']} ({resource['id']}); the cloud's operators know why: look "
+            "at it, remove or repair it, then run this again"
+        )
     return bool(resource) and resource["status"] in openstack_plan.STEADY_VOLUME
 
 
@@ -188,8 +196,11 @@ class Provision:
     def __init__(self, cloud: Cloud, want: dict, found: dict, offer: dict, steps: list[dict], parameters: dict):
         self.cloud, self.want, self.found, self.offer, self.parameters = cloud, want, found, offer, parameters
         self.action = {(entry["kind"], entry["name"]): entry["action"] for entry in steps}
-        self.clones = {("clone", volume["name"]) for volume in want["volumes"]
-                       if volume["from"] and self.action["volume", volume["name"]] == "create"}
+        self.clones = {
+            ("clone", volume["name"])
+            for volume in want["volumes"]
+            if volume["from"] and self.action["volume", volume["name"]] == "create"
+        }
         self.work = Work(cloud, parameters["parallel"], self._watch)
         self.progress = Progress(parameters["progress_file"] if self.clones else None, len(self.clones))
 
@@ -233,8 +244,11 @@ class Provision:
     def _watch(self, waiting: dict) -> None:
         if self.clones:
             done = sum(key in self.work.results for key in self.clones)
-            text = ", ".join(f"{key[1]} since {datetime.timedelta(seconds=int(seconds))}"
-                             for key, (_resource, seconds) in sorted(waiting.items()) if key in self.clones)
+            text = ", ".join(
+                f"{key[1]} since {datetime.timedelta(seconds=int(seconds))}"
+                for key, (_resource, seconds) in sorted(waiting.items())
+                if key in self.clones
+            )
             self.progress.update(done, text=text or self.progress.text)
 
     # --- Shared ---------------------------------------------------------------------------------------------------
@@ -248,9 +262,15 @@ class Provision:
     def _until(self, kind: str, ready: Callable[[dict | None], bool]) -> Until:
         return Until(kind, ready, self.parameters["wait_seconds"])
 
-    def _add(self, kind: str, name: str, create: Callable[[], dict],
-             change: Callable[[str, dict], dict] | None = None, needs: list | tuple = (),
-             until: Until | None = None) -> None:
+    def _add(
+        self,
+        kind: str,
+        name: str,
+        create: Callable[[], dict],
+        change: Callable[[str, dict], dict] | None = None,
+        needs: list | tuple = (),
+        until: Until | None = None,
+    ) -> None:
         """Adds the step of a resource as the plan says."""
         action, existing = self.action[kind, name], self._existing(kind, name)
         if action == "keep":
@@ -276,13 +296,19 @@ class Provision:
     # --- Network --------------------------------------------------------------------------------------------------
 
     def _create_subnet(self) -> dict:
-        return self._create("subnet", network_id=self._id("network", self.want["name"]), ip_version=4,
-                            cidr=self.want["cidr"], dns_nameservers=self.want["dns"],
-                            allocation_pools=[openstack_plan.automatic_pool(self.want["cidr"])])
+        return self._create(
+            "subnet",
+            network_id=self._id("network", self.want["name"]),
+            ip_version=4,
+            cidr=self.want["cidr"],
+            dns_nameservers=self.want["dns"],
+            allocation_pools=[openstack_plan.automatic_pool(self.want["cidr"])],
+        )
 
     def _change_subnet(self, kind: str, existing: dict) -> dict:
-        return self.cloud.update(kind, existing["id"], {"description": self.want["mark"],
-                                                        "dns_nameservers": self.want["dns"]})
+        return self.cloud.update(
+            kind, existing["id"], {"description": self.want["mark"], "dns_nameservers": self.want["dns"]}
+        )
 
     def _gateway(self) -> dict:
         return {"network_id": self._pick("external network", self.want["external"])}
@@ -307,8 +333,11 @@ class Provision:
     def _connect(self) -> dict:
         site = self.want["name"]
         try:
-            return self.cloud.put("network", f"/routers/{self._id('router', site)}/add_router_interface",
-                                  {"subnet_id": self._id("subnet", site)})
+            return self.cloud.put(
+                "network",
+                f"/routers/{self._id('router', site)}/add_router_interface",
+                {"subnet_id": self._id("subnet", site)},
+            )
         except CloudError as error:
             # The answer of the first try was lost.
             if "already has a port" not in str(error):
@@ -346,10 +375,19 @@ class Provision:
         wanted = self.want["security_groups"][name]
         names = {group["id"]: group["name"] for group in groups.values()}
         actual = openstack_plan.security_group_rules(groups[name], names)
-        bodies = [{"security_group_id": groups[name]["id"], "direction": "ingress", "ethertype": "IPv4",
-                   "protocol": protocol, "port_range_min": first, "port_range_max": last,
-                   "remote_group_id": groups[remote]["id"] if remote else None, "remote_ip_prefix": network or None}
-                  for protocol, first, last, remote, network in (rule for rule in wanted if rule not in actual)]
+        bodies = [
+            {
+                "security_group_id": groups[name]["id"],
+                "direction": "ingress",
+                "ethertype": "IPv4",
+                "protocol": protocol,
+                "port_range_min": first,
+                "port_range_max": last,
+                "remote_group_id": groups[remote]["id"] if remote else None,
+                "remote_ip_prefix": network or None,
+            }
+            for protocol, first, last, remote, network in (rule for rule in wanted if rule not in actual)
+        ]
         for rule, identifier in actual.items():
             if rule not in wanted:
                 self.cloud.delete("security group rule", identifier)
@@ -368,23 +406,37 @@ class Provision:
         new = [host for host in self.want["hosts"] if self.action["port", host["name"]] == "create"]
         calls = {}
         for start in range(0, len(new), PORTS_PER_CALL):
-            some = new[start:start + PORTS_PER_CALL]
+            some = new[start : start + PORTS_PER_CALL]
             calls.update((host["name"], ("ports", some[0]["name"])) for host in some)
             self.work.add(("ports", some[0]["name"]), lambda some=some: self._create_ports(some), needs)
         for host in self.want["hosts"]:
             name, call = host["name"], calls.get(host["name"])
-            self._add("port", name, lambda name=name, call=call: self.work.results[call][name],
-                      lambda kind, existing, host=host: self.cloud.update(kind, existing["id"], {
-                          "description": self.want["mark"], "security_groups": self._port_groups(host)}),
-                      [call] if call else needs)
+            self._add(
+                "port",
+                name,
+                lambda name=name, call=call: self.work.results[call][name],
+                lambda kind, existing, host=host: self.cloud.update(
+                    kind, existing["id"], {"description": self.want["mark"], "security_groups": self._port_groups(host)}
+                ),
+                [call] if call else needs,
+            )
 
     def _create_ports(self, hosts: list[dict]) -> dict[str, dict]:
         site = self.want["name"]
         subnet, network = self._id("subnet", site), self._id("network", site)
-        made = self.cloud.create_many("port", [{
-            "name": host["name"], "description": self.want["mark"], "network_id": network,
-            "fixed_ips": [{"subnet_id": subnet, "ip_address": host["address"]}],
-            "security_groups": self._port_groups(host)} for host in hosts])
+        made = self.cloud.create_many(
+            "port",
+            [
+                {
+                    "name": host["name"],
+                    "description": self.want["mark"],
+                    "network_id": network,
+                    "fixed_ips": [{"subnet_id": subnet, "ip_address": host["address"]}],
+                    "security_groups": self._port_groups(host),
+                }
+                for host in hosts
+            ],
+        )
         return {port["name"]: port for port in made}
 
     def _add_address(self, host: dict) -> None:
@@ -402,8 +454,14 @@ class Provision:
                 self.cloud.update("address", here["id"], {"port_id": None})
             if address:
                 return self.cloud.update("address", address["id"], {"port_id": port})
-            return self.cloud.create("address", {"description": self.want["mark"], "port_id": port,
-                                                 "floating_network_id": self._gateway()["network_id"]})
+            return self.cloud.create(
+                "address",
+                {
+                    "description": self.want["mark"],
+                    "port_id": port,
+                    "floating_network_id": self._gateway()["network_id"],
+                },
+            )
 
         self.work.add(("address", name), give, [("port", name), ("interface", site)])
 
@@ -418,11 +476,16 @@ class Provision:
             needs.append(("server group", self.want["server_group"]))
         if self.action["server", name] == "recreate":
             failed = self._existing("server", name)
-            self.work.add(("failed server", name), lambda: self._discard(failed),
-                          until=self._until("server", is_gone))
+            self.work.add(("failed server", name), lambda: self._discard(failed), until=self._until("server", is_gone))
             needs.append(("failed server", name))
-        self._add("server", name, lambda: self._create_server(host), lambda _kind, server: self._change_server(
-            host, server), needs, self._until("server", server_is_ready))
+        self._add(
+            "server",
+            name,
+            lambda: self._create_server(host),
+            lambda _kind, server: self._change_server(host, server),
+            needs,
+            self._until("server", server_is_ready),
+        )
 
     def _discard(self, server: dict) -> dict:
         self.cloud.delete("server", server["id"])
@@ -431,12 +494,21 @@ class Provision:
     def _create_server(self, host: dict) -> dict:
         image = self._pick("image", self.want["image"])
         body: dict[str, Any] = {
-            "name": host["name"], "flavorRef": self._pick("flavor", host["flavor"]), "key_name": self.want["name"],
+            "name": host["name"],
+            "flavorRef": self._pick("flavor", host["flavor"]),
+            "key_name": self.want["name"],
             "networks": [{"port": self._id("port", host["name"])}],
-            "metadata": openstack_plan.metadata(self.want, host)}
+            "metadata": openstack_plan.metadata(self.want, host),
+        }
         if host["boot_volume_gib"]:
-            boot = {"uuid": image, "source_type": "image", "destination_type": "volume", "boot_index": 0,
-                    "volume_size": host["boot_volume_gib"], "delete_on_termination": True}
+            boot = {
+                "uuid": image,
+                "source_type": "image",
+                "destination_type": "volume",
+                "boot_index": 0,
+                "volume_size": host["boot_volume_gib"],
+                "delete_on_termination": True,
+            }
             if host["volume_type"]:
                 boot["volume_type"] = host["volume_type"]
             body["block_device_mapping_v2"] = [boot]
@@ -454,16 +526,34 @@ class Provision:
 
     def _change_server(self, host: dict, server: dict) -> dict:
         if server["metadata"].get(openstack_plan.SITE) != self.want["name"]:
-            self.cloud.post("compute", f"/servers/{server['id']}/metadata",
-                            {"metadata": openstack_plan.metadata(self.want, host)}, lambda: None)
+            self.cloud.post(
+                "compute",
+                f"/servers/{server['id']}/metadata",
+                {"metadata": openstack_plan.metadata(self.want, host)},
+                lambda: None,
+            )
         port = self.work.results["port", host["name"]]
         if port["device_id"] != server["id"] and server["status"] in openstack_plan.STEADY_SERVER:
-            self.cloud.post("compute", f"/servers/{server['id']}/os-interface",
-                            {"interfaceAttachment": {"port_id": port["id"]}}, lambda: None)
+            self.cloud.post(
+                "compute",
+                f"/servers/{server['id']}/os-interface",
+                {"interfaceAttachment": {"port_id": port["id"]}},
+                lambda: None,
+            )
         if server["status"] == "SHUTOFF":
-            self.cloud.post("compute", f"/servers/{server['id']}/action", {"os-start": None},
-                            lambda: next((entry for entry in self.cloud.list("server")
-                                          if entry["id"] == server["id"] and entry["status"] == "ACTIVE"), None))
+            self.cloud.post(
+                "compute",
+                f"/servers/{server['id']}/action",
+                {"os-start": None},
+                lambda: next(
+                    (
+                        entry
+                        for entry in self.cloud.list("server")
+                        if entry["id"] == server["id"] and entry["status"] == "ACTIVE"
+                    ),
+                    None,
+                ),
+            )
         return server
 
     # --- Volumes --------------------------------------------------------------------------------------------------
@@ -472,35 +562,57 @@ class Provision:
         name, needs, snapshot = volume["name"], [], f"{volume['name']}-source"
         if ("snapshot", snapshot) in self.action:
             needs = [("snapshot", snapshot)]
-            self._add("snapshot", snapshot, lambda: self._create_snapshot(volume, snapshot),
-                      lambda _kind, existing: existing, until=self._until("snapshot", is_steady))
+            self._add(
+                "snapshot",
+                snapshot,
+                lambda: self._create_snapshot(volume, snapshot),
+                lambda _kind, existing: existing,
+                until=self._until("snapshot", is_steady),
+            )
         until, existing = self._until("volume", is_steady), self._existing("volume", name)
         large = self._until("volume", lambda now: is_steady(now) and now["size"] >= volume["gib"])
         if ("clone", name) in self.clones:
             clone = ("clone", name)
             self.work.add(clone, lambda: self._create_volume(volume), needs, self._until_copied())
-            self.work.add(("volume", name), lambda: self._change_volume(volume, self.work.results[clone]), [clone],
-                          large)
+            self.work.add(
+                ("volume", name), lambda: self._change_volume(volume, self.work.results[clone]), [clone], large
+            )
             return
         if existing and existing["status"] not in openstack_plan.STEADY_VOLUME:
             needs = [("settled volume", name)]
             self.work.add(needs[0], lambda: existing, until=self._until_copied())
         if existing and existing["size"] < volume["gib"]:
             until = large
-        self._add("volume", name, lambda: self._create_volume(volume),
-                  lambda _kind, _existing: self._change_volume(volume, existing), needs, until)
+        self._add(
+            "volume",
+            name,
+            lambda: self._create_volume(volume),
+            lambda _kind, _existing: self._change_volume(volume, existing),
+            needs,
+            until,
+        )
 
     def _until_copied(self) -> Until:
         return Until("volume", is_steady, self.parameters["clone_timeout_seconds"])
 
     def _create_snapshot(self, volume: dict, name: str) -> dict:
         _kind, origin = openstack_plan.source(volume, self.found)
-        return self.cloud.create("snapshot", {"name": name, "volume_id": origin["id"], "force": True,
-                                              "metadata": openstack_plan.volume_metadata(self.want, volume)})
+        return self.cloud.create(
+            "snapshot",
+            {
+                "name": name,
+                "volume_id": origin["id"],
+                "force": True,
+                "metadata": openstack_plan.volume_metadata(self.want, volume),
+            },
+        )
 
     def _create_volume(self, volume: dict) -> dict:
-        body: dict[str, Any] = {"name": volume["name"], "size": volume["gib"],
-                                "metadata": openstack_plan.volume_metadata(self.want, volume)}
+        body: dict[str, Any] = {
+            "name": volume["name"],
+            "size": volume["gib"],
+            "metadata": openstack_plan.volume_metadata(self.want, volume),
+        }
         if volume["type"]:
             body["volume_type"] = volume["type"]
         if volume["from"]:
@@ -517,8 +629,12 @@ class Provision:
     def _change_volume(self, volume: dict, existing: dict) -> dict:
         path = f"/volumes/{existing['id']}"
         if existing["metadata"].get(openstack_plan.SITE) != self.want["name"]:
-            self.cloud.post("block_storage", f"{path}/metadata",
-                            {"metadata": openstack_plan.volume_metadata(self.want, volume)}, lambda: None)
+            self.cloud.post(
+                "block_storage",
+                f"{path}/metadata",
+                {"metadata": openstack_plan.volume_metadata(self.want, volume)},
+                lambda: None,
+            )
 
         def extended() -> dict | None:
             now = next((entry for entry in self.cloud.list("volume") if entry["id"] == existing["id"]), None)
@@ -536,23 +652,36 @@ class Provision:
         def attach() -> dict:
             server, now = self._id("server", host), self.work.results["volume", name]
             if server not in openstack_plan.attached_to(now):
-                self.cloud.post("compute", f"/servers/{server}/os-volume_attachments",
-                                {"volumeAttachment": {"volumeId": now["id"]}}, lambda: self._attaching(now["id"]))
+                self.cloud.post(
+                    "compute",
+                    f"/servers/{server}/os-volume_attachments",
+                    {"volumeAttachment": {"volumeId": now["id"]}},
+                    lambda: self._attaching(now["id"]),
+                )
             return now
 
         def is_attached(now: dict | None) -> bool:
             if now and now["status"] == "available":
                 # Nova reserves a volume before it answers, and gives it back where it fails.
-                raise CloudError(f"nova could not attach it to {host}; openstack server event list {host} says when, "
-                                 "the cloud's operators know why; run this again to try it again")
+                raise CloudError(
+                    f"nova could not attach it to {host}; openstack server event list {host} says when, "
+                    "the cloud's operators know why; run this again to try it again"
+                )
             return is_steady(now) and self._id("server", host) in openstack_plan.attached_to(now)
 
-        self.work.add(("attachment", name), attach, [("volume", name), ("server", host)],
-                      self._until("volume", is_attached))
+        self.work.add(
+            ("attachment", name), attach, [("volume", name), ("server", host)], self._until("volume", is_attached)
+        )
 
     def _attaching(self, identifier: str) -> dict | None:
-        return next((entry for entry in self.cloud.list("volume")
-                     if entry["id"] == identifier and entry["status"] != "available"), None)
+        return next(
+            (
+                entry
+                for entry in self.cloud.list("volume")
+                if entry["id"] == identifier and entry["status"] != "available"
+            ),
+            None,
+        )
 
 
 class Removal:
@@ -560,8 +689,10 @@ class Removal:
 
     def __init__(self, cloud: Cloud, want: dict, found: dict, steps: list[dict], parameters: dict):
         self.cloud, self.want, self.found, self.seconds = cloud, want, found, parameters["wait_seconds"]
-        self.names = {kind: {entry["name"] for entry in steps if (entry["kind"], entry["action"]) == (kind, "remove")}
-                      for kind in openstack_plan.LISTED}
+        self.names = {
+            kind: {entry["name"] for entry in steps if (entry["kind"], entry["action"]) == (kind, "remove")}
+            for kind in openstack_plan.LISTED
+        }
         self.work = Work(cloud, parameters["parallel"])
 
     def run(self) -> None:
@@ -581,9 +712,12 @@ class Removal:
 
     def _resources(self, kind: str) -> list[dict]:
         """What the plan removes of a kind."""
-        return [resource for resource in self.found[kind]
-                if openstack_plan.is_ours(kind, resource, self.want, self.found["project"])
-                and openstack_plan.label(kind, resource) in self.names[kind]]
+        return [
+            resource
+            for resource in self.found[kind]
+            if openstack_plan.is_ours(kind, resource, self.want, self.found["project"])
+            and openstack_plan.label(kind, resource) in self.names[kind]
+        ]
 
     def _add(self, kind: str, needs: list, waits: bool = False) -> list[tuple[str, str]]:
         keys = []
@@ -595,10 +729,15 @@ class Removal:
             if kind == "volume":
                 # It is free a moment after its server is gone.
                 before = [("detached volume", keys[-1][1])]
-                self.work.add(before[0], lambda resource=resource: resource, needs,
-                              Until("volume", is_detached, self.seconds))
-            self.work.add(keys[-1], lambda identifier=identifier: self._remove(kind, identifier), before,
-                          Until(kind, is_gone, self.seconds) if waits else None)
+                self.work.add(
+                    before[0], lambda resource=resource: resource, needs, Until("volume", is_detached, self.seconds)
+                )
+            self.work.add(
+                keys[-1],
+                lambda identifier=identifier: self._remove(kind, identifier),
+                before,
+                Until(kind, is_gone, self.seconds) if waits else None,
+            )
         return keys
 
     def _remove(self, kind: str, identifier: str) -> dict:
@@ -617,8 +756,9 @@ class Removal:
 
     def _unplug(self, router: dict, port: dict) -> dict:
         try:
-            return self.cloud.put("network", f"/routers/{router['id']}/remove_router_interface",
-                                  {"port_id": port["id"]})
+            return self.cloud.put(
+                "network", f"/routers/{router['id']}/remove_router_interface", {"port_id": port["id"]}
+            )
         except CloudError as error:
             if error.status != 404:
                 raise
@@ -686,17 +826,20 @@ def plan_and_apply(module: AnsibleModule, result: dict, write: Callable[[], None
     kinds = kinds_of(want, parameters["state"])
     found = {**{kind: [] for kind in openstack_plan.LISTED}, **cloud.find(kinds)}
     if parameters["state"] == "absent":
-        steps = openstack_plan.removal(want, found, parameters["destroy_volumes"],
-                                       datetime.datetime.now(datetime.timezone.utc))
+        steps = openstack_plan.removal(want, found, parameters["destroy_volumes"], datetime.datetime.now(datetime.UTC))
         problems = [entry["detail"] for entry in steps if entry["action"] == "refuse"]
     else:
         steps = openstack_plan.plan(want, found)
         offer = cloud.find(openstack_plan.asked(steps, want))
         problems = openstack_plan.problems(steps, want, found, offer)
     table = plan.table(steps)
-    result.update(plan=steps, table=table, changed=plan.writes(steps), servers=openstack_plan.result(want, found),
-                  strangers=[entry["name"] for entry in steps
-                             if (entry["kind"], entry["action"]) == ("server", "unknown")])
+    result.update(
+        plan=steps,
+        table=table,
+        changed=plan.writes(steps),
+        servers=openstack_plan.result(want, found),
+        strangers=[entry["name"] for entry in steps if (entry["kind"], entry["action"]) == ("server", "unknown")],
+    )
     result["missing_hosts"] = [host["name"] for host in want["hosts"] if host["host"] not in result["servers"]]
     if problems:
         raise CloudError("nothing was changed:\n" + "\n".join(problems))
@@ -732,19 +875,28 @@ def main() -> None:
             "progress_file": {"type": "path"},
         },
         required_if=[("state", "present", ["public_key"])],
-        supports_check_mode=True)
+        supports_check_mode=True,
+    )
     if not HAS_OPENSTACK:
         module.fail_json(msg=missing_required_lib("openstacksdk"))
-    result: dict[str, Any] = {"changed": False, "plan": [], "table": "", "missing_hosts": [], "servers": {},
-                              "strangers": [], "api_calls": {}}
+    result: dict[str, Any] = {
+        "changed": False,
+        "plan": [],
+        "table": "",
+        "missing_hosts": [],
+        "servers": {},
+        "strangers": [],
+        "api_calls": {},
+    }
     failure = ""
     try:
         run(module, result)
     except (CloudError, OSError) as error:
         failure = str(error)
     result["seconds"] = round(time.monotonic() - started, 2)
-    result["api_calls"] = {method: result["api_calls"].get(method, 0)
-                           for method in ("GET", "POST", "PUT", "DELETE", "logins")}
+    result["api_calls"] = {
+        method: result["api_calls"].get(method, 0) for method in ("GET", "POST", "PUT", "DELETE", "logins")
+    }
     if failure:
         # Ansible prints all of a failure: the plan would bury what is wrong.
         told = {key: result[key] for key in ("changed", "api_calls", "seconds", "diff") if key in result}

@@ -2,6 +2,7 @@
 # Copyright (c) 2026, the imaging.repository authors
 # SPDX-License-Identifier: BSD-2-Clause
 """Ansible module orthanc_catalogue."""
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -71,8 +72,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     options = module.params
-    client = Client(options["url"], options["user"], options["password"],
-                    retry_seconds=0 if module.check_mode else 60)
+    client = Client(options["url"], options["user"], options["password"], retry_seconds=0 if module.check_mode else 60)
     try:
         studies = catalogue(client, options["workers"])
     except OrthancError as error:

@@ -2,6 +2,7 @@
 # Copyright (c) 2026, the imaging.repository authors
 # SPDX-License-Identifier: BSD-2-Clause
 """Ansible module orthanc_load."""
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -105,7 +106,6 @@ from ..module_utils.orthanc import Client, OrthancError
 from ..module_utils.orthanc_load import METADATA, Loader, LoadError, Study, lock
 from ..module_utils.progress import Progress
 
-
 SHOWN_FAILURES = 50
 
 
@@ -114,8 +114,10 @@ def summary(report: dict, failed: int, check: bool) -> str:
     if check:
         return f"{report['to_import']} of {report['files']} files would be imported"
     rate = f", {report['imported'] / report['seconds']:.0f}/s" if report["imported"] and report["seconds"] else ""
-    return (f"{report['instances']} instances in {report['studies']} studies, {report['imported']} imported now in "
-            f"{report['seconds']} s{rate}, {failed} of {report['files']} files failed")
+    return (
+        f"{report['instances']} instances in {report['studies']} studies, {report['imported']} imported now in "
+        f"{report['seconds']} s{rate}, {failed} of {report['files']} files failed"
+    )
 
 
 def make_directory(path: str) -> None:
@@ -123,8 +125,10 @@ def make_directory(path: str) -> None:
     if os.path.isdir(path):
         return
     if not os.path.isdir(os.path.dirname(path)):
-        raise LoadError(f"{path}: {os.path.dirname(path)} does not exist; mount the volume of the images "
-                        "(playbooks/configure.yml), or choose another directory")
+        raise LoadError(
+            f"{path}: {os.path.dirname(path)} does not exist; mount the volume of the images "
+            "(playbooks/configure.yml), or choose another directory"
+        )
     os.mkdir(path, 0o700)
 
 
@@ -151,16 +155,24 @@ def main() -> None:
     )
     options = module.params
     studies = [study_of(entry) for entry in options["studies"]]
-    gone = [f"{study.name}: {study.path} does not exist on {os.uname().nodename}; correct the path or copy it there"
-            for study in studies if study.path and not os.path.exists(study.path)]
+    gone = [
+        f"{study.name}: {study.path} does not exist on {os.uname().nodename}; correct the path or copy it there"
+        for study in studies
+        if study.path and not os.path.exists(study.path)
+    ]
     if gone:
         module.fail_json(msg="load: nothing was imported:\n" + "\n".join(gone), failures=gone)
-    client = Client(options["url"], options["user"], options["password"],
-                    retry_seconds=0 if module.check_mode else options["retry_seconds"])
+    client = Client(
+        options["url"],
+        options["user"],
+        options["password"],
+        retry_seconds=0 if module.check_mode else options["retry_seconds"],
+    )
     try:
         with Progress(options["progress_file"]) as progress:
-            loader = Loader(client, options["directory"], workers=options["workers"], check=module.check_mode,
-                            progress=progress)
+            loader = Loader(
+                client, options["directory"], workers=options["workers"], check=module.check_mode, progress=progress
+            )
             if module.check_mode:
                 report = loader.run(studies)
             else:
@@ -181,12 +193,19 @@ def main() -> None:
     failures = sorted(report.pop("failures"))
     del report["unstaged"]
     changed = bool((report["to_import"] if module.check_mode else report["imported"]) or report["metadata_changed"])
-    result = {"changed": changed, "summary": summary(report, len(failures), module.check_mode), "failures": failures,
-              "report": report}
+    result = {
+        "changed": changed,
+        "summary": summary(report, len(failures), module.check_mode),
+        "failures": failures,
+        "report": report,
+    }
     if failures:
         more = [f"and {len(failures) - SHOWN_FAILURES} more, see failures"] if len(failures) > SHOWN_FAILURES else []
-        module.fail_json(msg=f"load: {len(failures)} of {report['files']} files were not imported, all others are:\n"
-                         + "\n".join(failures[:SHOWN_FAILURES] + more), **result)
+        module.fail_json(
+            msg=f"load: {len(failures)} of {report['files']} files were not imported, all others are:\n"
+            + "\n".join(failures[:SHOWN_FAILURES] + more),
+            **result,
+        )
     module.exit_json(**result)
 
 

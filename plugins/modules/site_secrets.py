@@ -72,27 +72,27 @@ def main() -> None:
     """Runs the module."""
     module = AnsibleModule(
         argument_spec={
-            'path': {'type': 'path', 'required': True},
-            'names': {'type': 'list', 'elements': 'str', 'required': True},
-            'given': {'type': 'list', 'elements': 'str', 'default': []},
+            "path": {"type": "path", "required": True},
+            "names": {"type": "list", "elements": "str", "required": True},
+            "given": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
-    path, names = os.path.abspath(module.params['path']), module.params['names']
+    path, names = os.path.abspath(module.params["path"]), module.params["names"]
     directory = os.path.dirname(path)
     try:
         text = private_file.read(path)
         existing = yaml.safe_load(text) if text.strip() else {}
     except OSError as error:
-        module.fail_json(msg=f'secrets: {path} cannot be read: {error.strerror}')
+        module.fail_json(msg=f"secrets: {path} cannot be read: {error.strerror}")
     except (yaml.YAMLError, UnicodeDecodeError):
         # The parser's own message would quote the line, and with it a secret.
-        module.fail_json(msg=f'secrets: {path} is not valid YAML; restore it from its copy')
+        module.fail_json(msg=f"secrets: {path} is not valid YAML; restore it from its copy")
     if found := site_secrets.problems(names, existing if existing is not None else {}):
-        module.fail_json(msg='\n'.join(f'{line} ({path}).' for line in found))
+        module.fail_json(msg="\n".join(f"{line} ({path})." for line in found))
 
     existing = existing or {}
-    new = site_secrets.missing(names, existing, module.params['given'])
+    new = site_secrets.missing(names, existing, module.params["given"])
     closing = [what for what in (directory, path) if private_file.loose(what)]
     if (new or closing) and not module.check_mode:
         try:
@@ -102,13 +102,16 @@ def main() -> None:
             if new:
                 private_file.write(path, site_secrets.added(text, {name: site_secrets.generate() for name in new}))
         except OSError as error:
-            module.fail_json(msg=f'secrets: {path} cannot be written: {error.strerror}. Nothing was lost; free space '
-                                 'or correct the permissions, and run again')
+            module.fail_json(
+                msg=f"secrets: {path} cannot be written: {error.strerror}. Nothing was lost; free space "
+                "or correct the permissions, and run again"
+            )
     kept = [name for name in names if name in existing]
-    diff = {key: ''.join(f'{name}\n' for name in held) for key, held in (
-        ('before', existing), ('after', [*existing, *new]))}
+    diff = {
+        key: "".join(f"{name}\n" for name in held) for key, held in (("before", existing), ("after", [*existing, *new]))
+    }
     module.exit_json(changed=bool(new or closing), made=new, kept=kept, diff=diff)
 
 
-if __name__ == '__main__':
+if __name__ == "__main__":
     main()

@@ -102,8 +102,9 @@ class Files:
 
     def stale(self) -> list[str]:
         """Return the wanted files that are not there, differ or could be read by others."""
-        return [name for name, text in self.wanted.items()
-                if self.read(name) != text or private_file.loose(self.path(name))]
+        return [
+            name for name, text in self.wanted.items() if self.read(name) != text or private_file.loose(self.path(name))
+        ]
 
     def write(self, names: list[str]) -> None:
         """Write the named files; no other user can read one at any moment."""

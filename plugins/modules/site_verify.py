@@ -1,5 +1,8 @@
 #!/usr/bin/python
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """Ansible module site_verify."""
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -99,11 +102,19 @@ import warnings
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ..module_utils.verify import (
-    CheckFailed, catalogue_problem, check, fill, missing_headers, read_json, summary, table,
+    CheckFailed,
+    catalogue_problem,
+    check,
+    fill,
+    missing_headers,
+    read_json,
+    summary,
+    table,
 )
 
 try:
     import httpx
+
     IMPORT_ERROR = None
 except ImportError:
     httpx = None
@@ -149,12 +160,16 @@ class Public:
         url = httpx.URL((base or self.parameters["url"]) + path)
         name = url.host if url.port is None else f"{url.host}:{url.port}"
         try:
-            return self.client.request(method, url.copy_with(host=self.address),
-                                       headers={"Host": name, **(headers or {})},
-                                       extensions={"sni_hostname": self.host})
+            return self.client.request(
+                method,
+                url.copy_with(host=self.address),
+                headers={"Host": name, **(headers or {})},
+                extensions={"sni_hostname": self.host},
+            )
         except httpx.ReadTimeout:
-            raise CheckFailed(f"{path} is not answered within {self.timeout_seconds} s",
-                              "see the journals of the image servers") from None
+            raise CheckFailed(
+                f"{path} is not answered within {self.timeout_seconds} s", "see the journals of the image servers"
+            ) from None
 
     def get(self, path: str, content: str, headers: dict | None = None):
         """GET a path that must answer 200 with a media type that begins with `content`."""
@@ -174,8 +189,10 @@ class Public:
                 with context.wrap_socket(plain, server_hostname=self.host) as secured:
                     self.certificate = secured.getpeercert()
         except ssl.SSLCertVerificationError as error:
-            raise CheckFailed(f"not trusted: {error.verify_message}",
-                              "run configure.yml, or correct site.public.tls and site.public.name") from None
+            raise CheckFailed(
+                f"not trusted: {error.verify_message}",
+                "run configure.yml, or correct site.public.tls and site.public.name",
+            ) from None
         issuer = {key: value for part in self.certificate["issuer"] for key, value in part}
         return f"for {self.host}, issued by {issuer.get('commonName') or issuer.get('organizationName', 'nobody')}"
 
@@ -198,8 +215,9 @@ class Public:
         try:
             with socket.create_connection((self.address, self.port), self.timeout_seconds) as plain:
                 with context.wrap_socket(plain, server_hostname=self.host) as secured:
-                    raise CheckFailed(f"{secured.version()} is accepted",
-                                      "run configure.yml: nginx offers TLS 1.2 and 1.3 only")
+                    raise CheckFailed(
+                        f"{secured.version()} is accepted", "run configure.yml: nginx offers TLS 1.2 and 1.3 only"
+                    )
         except ssl.SSLError as error:
             if error.reason == "NO_PROTOCOLS_AVAILABLE":
                 return "cannot be tried: this machine's OpenSSL does not speak it"
@@ -218,8 +236,9 @@ class Public:
         wanted = self.parameters["url"] + "/index.html?a=1"
         if answer.status_code not in (301, 308) or answer.headers.get("location") != wanted:
             location = answer.headers.get("location", "none")
-            raise CheckFailed(f"answers {answer.status_code}, location {location}; wanted {wanted}",
-                              "run configure.yml")
+            raise CheckFailed(
+                f"answers {answer.status_code}, location {location}; wanted {wanted}", "run configure.yml"
+            )
         return f"{answer.status_code} to {self.parameters['url']}"
 
     # --- Pages ---
@@ -257,8 +276,9 @@ class Public:
         statuses = [self.get(path, "image/").headers.get("x-cache-status", "") for path in pictures]
         late = [path for path, status in zip(pictures, statuses) if status != "HIT"]
         if late:
-            raise CheckFailed(f"{len(late)} of {len(pictures)} did not come from the cache, e.g. {late[0]}",
-                              "run warm.yml")
+            raise CheckFailed(
+                f"{len(late)} of {len(pictures)} did not come from the cache, e.g. {late[0]}", "run warm.yml"
+            )
         return f"{len(pictures)} from the cache"
 
     # --- Images ---
@@ -270,8 +290,9 @@ class Public:
     def check_miss_and_hit(self) -> str:
         """An image that no visitor has seen before and no warm fetches is rendered, and cached from then on."""
         self.any_instance()
-        paths = [fill(template, instance=instance) for instance in self.instances
-                 for template in self.paths["uncached"]]
+        paths = [
+            fill(template, instance=instance) for instance in self.instances for template in self.paths["uncached"]
+        ]
         refused = 0
         for path in random.sample(paths, min(12, len(paths))):
             first = self.request("GET", path)
@@ -319,18 +340,25 @@ class Public:
         instance = (self.instances or ["none"])[0]
         paths = [fill(path, instance=instance, study=study) for path in self.policy["forbidden_paths"]]
         answered = {path: self.request("GET", path).status_code for path in paths}
-        open_paths = [f"{path} answers {status}" for path, status in answered.items()
-                      if status not in (401, 403, 404, 405)]
+        open_paths = [
+            f"{path} answers {status}" for path, status in answered.items() if status not in (401, 403, 404, 405)
+        ]
         if open_paths:
-            raise CheckFailed("; ".join(open_paths[:5]),
-                              "correct the routes of the image server's cache policy, then run configure.yml")
+            raise CheckFailed(
+                "; ".join(open_paths[:5]),
+                "correct the routes of the image server's cache policy, then run configure.yml",
+            )
         return f"{len(paths)} paths refused"
 
     def check_methods(self) -> str:
         path = fill(self.paths["metadata"], instance=(self.instances or ["none"])[0])
-        allowed = [f"{method} {target} answers {status}"
-                   for method in ("POST", "PUT", "DELETE", "PATCH") for target in ("/", path)
-                   for status in [self.request(method, target).status_code] if status != 405]
+        allowed = [
+            f"{method} {target} answers {status}"
+            for method in ("POST", "PUT", "DELETE", "PATCH")
+            for target in ("/", path)
+            for status in [self.request(method, target).status_code]
+            if status != 405
+        ]
         if allowed:
             raise CheckFailed("; ".join(allowed), "run configure.yml")
         return "POST, PUT, DELETE, PATCH refused with 405"
@@ -359,11 +387,19 @@ class Public:
             if name == "whole-slide tile" and not any(study.get("whole_slide") for study in self.studies()):
                 # A site without slides has no tile to ask for.
                 continue
-            results.append(check(name, function, (httpx.HTTPError, OSError, KeyError, TypeError, AttributeError),
-                                 "do the cache host and its published port answer? " + SEE_NGINX))
+            results.append(
+                check(
+                    name,
+                    function,
+                    (httpx.HTTPError, OSError, KeyError, TypeError, AttributeError),
+                    "do the cache host and its published port answer? " + SEE_NGINX,
+                )
+            )
             if name == "home page" and not results[0]["ok"] and "Connect" in results[0]["detail"]:
-                results[0]["remedy"] = (f"is the cache host up and {self.address}:{self.port} open? "
-                                        "The other checks from outside were not tried")
+                results[0]["remedy"] = (
+                    f"is the cache host up and {self.address}:{self.port} open? "
+                    "The other checks from outside were not tried"
+                )
                 break
         return results
 
@@ -374,8 +410,9 @@ def host_checks(hosts: dict) -> list[dict]:
     for name, result in hosts.items():
         # What the connection complained about says more than that no result came back.
         found = str(result.get("module_stderr") or result.get("msg") or "was not asked").strip().splitlines()[-1]
-        checks += result.get("checks") or [{
-            "name": f"{name}: answers", "ok": False, "detail": found, "remedy": "is the host up? run site.yml"}]
+        checks += result.get("checks") or [
+            {"name": f"{name}: answers", "ok": False, "detail": found, "remedy": "is the host up? run site.yml"}
+        ]
     return checks
 
 
@@ -412,16 +449,26 @@ def main() -> None:
             module.fail_json(msg=f"authority: {authority} does not exist; run configure.yml, which makes it")
         parameters["authority"] = None
     results = parameters["hosts"].values()
-    public = Public(parameters, sum((result.get("instances", []) for result in results), []),
-                    next((result["studies"] for result in results if result.get("studies")), []))
+    public = Public(
+        parameters,
+        sum((result.get("instances", []) for result in results), []),
+        next((result["studies"] for result in results if result.get("studies")), []),
+    )
     checks = public.checks() + host_checks(parameters["hosts"])
     failed = [entry for entry in checks if not entry["ok"]]
     result = {"changed": False, "checks": checks, "table": table(checks), "summary": summary(checks)}
     if parameters["report_file"] and not module.check_mode:
         with contextlib.suppress(FileNotFoundError):
-            write_report(parameters["report_file"], {
-                "url": parameters["url"], "passed": len(checks) - len(failed), "failed": len(failed),
-                "summary": result["summary"], "checks": checks})
+            write_report(
+                parameters["report_file"],
+                {
+                    "url": parameters["url"],
+                    "passed": len(checks) - len(failed),
+                    "failed": len(failed),
+                    "summary": result["summary"],
+                    "checks": checks,
+                },
+            )
     if failed and not module.check_mode:
         details = "; ".join(f"{entry['name']}: {entry['detail']}" for entry in failed)
         module.fail_json(msg=f"{result['summary']}: {details}", **result)

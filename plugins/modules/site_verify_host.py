@@ -1,5 +1,8 @@
 #!/usr/bin/python
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """Ansible module site_verify_host."""
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -131,8 +134,13 @@ def run(arguments: list[str], remedy: str, timeout_seconds: float = 5.0) -> str:
     return done.stdout
 
 
-def fetch(url: str, user: str | None = None, password: str | None = None, accept: str = "application/json",
-          timeout_seconds: float = 5.0) -> tuple[int, bytes]:
+def fetch(
+    url: str,
+    user: str | None = None,
+    password: str | None = None,
+    accept: str = "application/json",
+    timeout_seconds: float = 5.0,
+) -> tuple[int, bytes]:
     """Return (status, body) of a GET; status 0 and the error's text if there is no answer. No proxy is asked."""
     request = urllib.request.Request(url, headers={"Accept": accept})
     if user:
@@ -151,7 +159,9 @@ def fetch(url: str, user: str | None = None, password: str | None = None, accept
 def findmnt(mount: str, remedy: str) -> dict:
     """Return findmnt's entry for a mount point, sizes in bytes, or raise CheckFailed."""
     try:
-        text = run(["findmnt", "--json", "--bytes", "--output=FSTYPE,OPTIONS,SIZE,AVAIL", "--mountpoint", mount], remedy)
+        text = run(
+            ["findmnt", "--json", "--bytes", "--output=FSTYPE,OPTIONS,SIZE,AVAIL", "--mountpoint", mount], remedy
+        )
     except CheckFailed as failure:
         detail = f"{mount} is not mounted" if failure.detail == "exit status 1" else failure.detail
         raise CheckFailed(detail, remedy) from None
@@ -168,8 +178,9 @@ def check_volume(host: str, volume: dict) -> str:
     # While the volume is busy some kernels count in other units; None is rare and no reason to fail.
     free, size = int(mounted["avail"] or 0), int(mounted["size"] or 1)
     if free < size // 50:
-        raise CheckFailed(f"{volume['mount']} is full: {free / 2**20:.0f} MiB free",
-                          "raise the volume's gib and run site.yml")
+        raise CheckFailed(
+            f"{volume['mount']} is full: {free / 2**20:.0f} MiB free", "raise the volume's gib and run site.yml"
+        )
     return f"{volume['mount']}, {mounted['fstype']}, {free / 2**30:.1f} of {size / 2**30:.1f} GiB free"
 
 
@@ -195,13 +206,29 @@ def check_image_server(host: str, image_server: dict, password: str) -> str:
 
 
 def psql(database: str, query: str, remedy: str) -> str:
-    return run(["runuser", "--user", "postgres", "--", "psql", "--no-psqlrc", "--tuples-only", "--no-align",
-                "--set=ON_ERROR_STOP=1", f"--dbname={database}", f"--command={query}"], remedy).strip()
+    return run(
+        [
+            "runuser",
+            "--user",
+            "postgres",
+            "--",
+            "psql",
+            "--no-psqlrc",
+            "--tuples-only",
+            "--no-align",
+            "--set=ON_ERROR_STOP=1",
+            f"--dbname={database}",
+            f"--command={query}",
+        ],
+        remedy,
+    ).strip()
 
 
 def check_database(host: str, database: dict) -> str:
-    query = ("SELECT split_part(current_setting('server_version'), ' ', 1) || ', '"
-             " || pg_size_pretty(pg_database_size(current_database()))")
+    query = (
+        "SELECT split_part(current_setting('server_version'), ' ', 1) || ', '"
+        " || pg_size_pretty(pg_database_size(current_database()))"
+    )
     return "PostgreSQL " + psql(database["name"], query, f"systemctl status 'postgresql@*' on {host}")
 
 
@@ -211,9 +238,17 @@ def check_reader(database: dict) -> str:
     rights = json.loads(psql(database["name"], READER_QUERY.format(reader=reader.replace("'", "''")), remedy))
     if not rights["exists"]:
         raise CheckFailed(f"the role {reader} does not exist", remedy)
-    wrong = [text for key, text in (("writable", "may write to {} tables"), ("creates", "may create in {} schemas"),
-                                    ("unreadable", "may not read {} tables"), ("super", "has administrator's rights"))
-             for text in [text.format(rights[key])] if rights[key]]
+    wrong = [
+        text
+        for key, text in (
+            ("writable", "may write to {} tables"),
+            ("creates", "may create in {} schemas"),
+            ("unreadable", "may not read {} tables"),
+            ("super", "has administrator's rights"),
+        )
+        for text in [text.format(rights[key])]
+        if rights[key]
+    ]
     if wrong:
         raise CheckFailed(f"{reader} " + ", ".join(wrong), remedy)
     return f"{reader} reads {rights['tables']} tables and writes none"
@@ -270,8 +305,9 @@ class Cache:
         if not self.instances:
             raise CheckFailed("not looked at, because there is no list of images", "run load.yml, then warm.yml")
         template = self.source("thumbnails")["urls"][0]
-        absent = [path for path in (fill(template, id=instance) for instance in self.instances)
-                  if not self.is_cached(path)]
+        absent = [
+            path for path in (fill(template, id=instance) for instance in self.instances) if not self.is_cached(path)
+        ]
         asked = absent[:ASKED_IMAGES]
         refused = sum(self.cannot_be_cached(path) for path in asked)
         unsupported = round(len(absent) * refused / len(asked)) if asked else 0
@@ -307,13 +343,16 @@ def main() -> None:
     )
     parameters = module.params
     host, password = parameters["name"], parameters["password"]
-    checks = [check(f"{host}: volume {volume['name']}", lambda volume=volume: check_volume(host, volume))
-              for volume in parameters["volumes"]]
+    checks = [
+        check(f"{host}: volume {volume['name']}", lambda volume=volume: check_volume(host, volume))
+        for volume in parameters["volumes"]
+    ]
     if parameters["share"]:
         checks.append(check(f"{host}: share", lambda: check_share(host, parameters["share"])))
     if parameters["image_server"]:
-        checks.append(check(f"{host}: image server",
-                            lambda: check_image_server(host, parameters["image_server"], password)))
+        checks.append(
+            check(f"{host}: image server", lambda: check_image_server(host, parameters["image_server"], password))
+        )
     if parameters["database"]:
         checks.append(check(f"{host}: database", lambda: check_database(host, parameters["database"])))
         checks.append(check(f"{host}: database role of the replicas", lambda: check_reader(parameters["database"])))

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """Live progress in a playbook: base class of the action plugins whose modules run for minutes or days."""
+
 from __future__ import annotations
 
 import contextvars

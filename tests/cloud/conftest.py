@@ -1,8 +1,11 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """A real OpenStack control plane to test against: see README.md. Each test makes sites of its own and removes them.
 
 The module runs as Ansible runs it, as a program with its arguments in a file; what it did is read back through
 openstacksdk's own calls, not through the project's code.
 """
+
 from __future__ import annotations
 
 import json
@@ -47,18 +50,34 @@ class Site:
 
     def __init__(self, directory: Path, public_key: str, connection, cloud: str = "embassy"):
         self.directory, self.public_key, self.connection, self.cloud = directory, public_key, connection, cloud
-        self.name = f"t{random.randrange(16 ** 8):08x}"
+        self.name = f"t{random.randrange(16**8):08x}"
         self.overrides = {
-            "name": self.name, "provider": "openstack",
-            "openstack": {"cloud": cloud, "image": "Debian 12", "new_address": True, "ssh_from": ["172.16.0.0/12"],
-                          "network": {"external": "public"}},
+            "name": self.name,
+            "provider": "openstack",
+            "openstack": {
+                "cloud": cloud,
+                "image": "Debian 12",
+                "new_address": True,
+                "ssh_from": ["172.16.0.0/12"],
+                "network": {"external": "public"},
+            },
             "public": {"name": "images.example.org"},
             "hosts": [
-                {"name": "database", "groups": ["database"], "flavor": "m1.small",
-                 "volumes": [{"name": "db", "gib": 1, "mount": "/var/lib/postgresql"}]},
-                {"name": "proxy", "groups": ["cache", "bastion"], "flavor": "m1.small", "public": True,
-                 "volumes": [{"name": "cache", "gib": 1, "mount": "/var/cache/nginx"}]},
-            ]}
+                {
+                    "name": "database",
+                    "groups": ["database"],
+                    "flavor": "m1.small",
+                    "volumes": [{"name": "db", "gib": 1, "mount": "/var/lib/postgresql"}],
+                },
+                {
+                    "name": "proxy",
+                    "groups": ["cache", "bastion"],
+                    "flavor": "m1.small",
+                    "public": True,
+                    "volumes": [{"name": "cache", "gib": 1, "mount": "/var/cache/nginx"}],
+                },
+            ],
+        }
 
     @property
     def openstack(self) -> dict:
@@ -70,13 +89,25 @@ class Site:
 
     def start(self, state: str = "present", check: bool = False, **parameters) -> subprocess.Popen:
         """The module, running."""
-        arguments = {"site": site_file.effective(None, self.overrides), "state": state, "public_key": self.public_key,
-                     "lock_file": str(self.directory / f"{self.name}.lock"),
-                     "_ansible_check_mode": check, "_ansible_diff": True, **parameters}
-        file = self.directory / f"{self.name}-{random.randrange(16 ** 8):08x}.json"
+        arguments = {
+            "site": site_file.effective(None, self.overrides),
+            "state": state,
+            "public_key": self.public_key,
+            "lock_file": str(self.directory / f"{self.name}.lock"),
+            "_ansible_check_mode": check,
+            "_ansible_diff": True,
+            **parameters,
+        }
+        file = self.directory / f"{self.name}-{random.randrange(16**8):08x}.json"
         file.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))
-        return subprocess.Popen([sys.executable, MODULE, str(file)], cwd=REPOSITORY, text=True, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": "collections"})
+        return subprocess.Popen(
+            [sys.executable, MODULE, str(file)],
+            cwd=REPOSITORY,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": "collections"},
+        )
 
     def run(self, **options) -> dict:
         """What the module returned, of a run that must succeed."""
@@ -94,22 +125,39 @@ class Site:
     def listing(self) -> dict[str, list]:
         """All that has the name of the site, by kind."""
         found = {
-            "server": self.connection.compute.servers(), "volume": self.connection.block_storage.volumes(),
-            "snapshot": self.connection.block_storage.snapshots(), "key pair": self.connection.compute.keypairs(),
-            "server group": self.connection.compute.server_groups(), "network": self.connection.network.networks(),
-            "subnet": self.connection.network.subnets(), "router": self.connection.network.routers(),
-            "port": self.connection.network.ports(), "security group": self.connection.network.security_groups()}
-        named = {kind: [resource for resource in resources
-                        if resource.name == self.name or (resource.name or "").startswith(f"{self.name}-")]
-                 for kind, resources in found.items()}
-        named["address"] = [address for address in self.connection.network.ips()
-                            if address.description == f"imaging.repository site {self.name}"]
+            "server": self.connection.compute.servers(),
+            "volume": self.connection.block_storage.volumes(),
+            "snapshot": self.connection.block_storage.snapshots(),
+            "key pair": self.connection.compute.keypairs(),
+            "server group": self.connection.compute.server_groups(),
+            "network": self.connection.network.networks(),
+            "subnet": self.connection.network.subnets(),
+            "router": self.connection.network.routers(),
+            "port": self.connection.network.ports(),
+            "security group": self.connection.network.security_groups(),
+        }
+        named = {
+            kind: [
+                resource
+                for resource in resources
+                if resource.name == self.name or (resource.name or "").startswith(f"{self.name}-")
+            ]
+            for kind, resources in found.items()
+        }
+        named["address"] = [
+            address
+            for address in self.connection.network.ips()
+            if address.description == f"imaging.repository site {self.name}"
+        ]
         return named
 
     def names(self) -> Counter:
         """How many there are of each kind and name; addresses, which the cloud chooses, without a name."""
-        return Counter((kind, "" if kind == "address" else resource.name)
-                       for kind, resources in self.listing().items() for resource in resources)
+        return Counter(
+            (kind, "" if kind == "address" else resource.name)
+            for kind, resources in self.listing().items()
+            for resource in resources
+        )
 
     def server(self, host: str):
         return next(server for server in self.listing()["server"] if server.name == f"{self.name}-{host}")

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """destroy.yml on a real control plane: it lists, asks, keeps the data, and leaves alone what is not the site's."""
+
 from __future__ import annotations
 
 import re
@@ -50,8 +53,13 @@ def test_a_site_is_listed_asked_for_removed_and_found_again(verbs, strangers):
 
     listed = verbs("destroy", "--check")
     assert listed.returncode == 0, listed.stdout
-    for kind, name in (("server", f"{site.name}-proxy"), ("network", site.name), ("port", f"{site.name}-database"),
-                       ("security group", f"{site.name}-public"), ("key pair", site.name)):
+    for kind, name in (
+        ("server", f"{site.name}-proxy"),
+        ("network", site.name),
+        ("port", f"{site.name}-database"),
+        ("security group", f"{site.name}-public"),
+        ("key pair", site.name),
+    ):
         assert re.search(rf"remove +{kind} +{name}\b", listed.stdout), (kind, listed.stdout)
     assert re.search(r"remove +server .*ACTIVE, (less than a|\d+) minutes? old", listed.stdout), listed.stdout
     assert re.search(r"remove +address +172\.24\.4\.\d+ +allocated by this site", listed.stdout), listed.stdout
@@ -83,8 +91,9 @@ def test_a_site_is_listed_asked_for_removed_and_found_again(verbs, strangers):
     assert set(site.names()) == {("volume", f"{site.name}-database-db")} | others
 
 
-@pytest.mark.parametrize("seconds", [pytest.param(2, marks=pytest.mark.slow), 6,
-                                     pytest.param(12, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "seconds", [pytest.param(2, marks=pytest.mark.slow), 6, pytest.param(12, marks=pytest.mark.slow)]
+)
 def test_a_half_made_site_is_removed(verbs, seconds):
     site = verbs.site
     key = verbs.state / "ssh" / "id_ed25519.pub"
@@ -118,11 +127,24 @@ def test_what_others_put_into_the_network_stays_with_the_network(verbs):
 
 
 def test_servers_that_exist_are_refused(verbs, monkeypatch):
-    monkeypatch.setattr(verbs.site, "overrides", {
-        "name": verbs.site.name, "provider": "static", "static": {"network": {"cidr": "192.0.2.0/24"}},
-        "public": {"name": "images.example.org"}, "hosts": [
-            {"name": "one", "address": "192.0.2.10", "public": True, "groups": [
-                "database", "image_server_primary", "image_server_replica", "cache"]},
-            *({"name": name, "absent": True} for name in ("database", "primary", "replica", "proxy"))]})
+    monkeypatch.setattr(
+        verbs.site,
+        "overrides",
+        {
+            "name": verbs.site.name,
+            "provider": "static",
+            "static": {"network": {"cidr": "192.0.2.0/24"}},
+            "public": {"name": "images.example.org"},
+            "hosts": [
+                {
+                    "name": "one",
+                    "address": "192.0.2.10",
+                    "public": True,
+                    "groups": ["database", "image_server_primary", "image_server_replica", "cache"],
+                },
+                *({"name": name, "absent": True} for name in ("database", "primary", "replica", "proxy")),
+            ],
+        },
+    )
     refused = verbs("destroy")
     assert refused.returncode and "were not made by this toolkit" in words(refused), refused.stdout

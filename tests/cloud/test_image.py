@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """An image on a real image service: uploaded once, never another one's, and again after an upload that was cut."""
+
 from __future__ import annotations
 
 import os
@@ -12,7 +15,7 @@ import pytest
 from tests.cloud.verbs import run_module, start_module
 
 MODULE = "openstack_image"
-GIB = 1024 ** 3
+GIB = 1024**3
 
 
 class Image:
@@ -20,10 +23,15 @@ class Image:
 
     def __init__(self, directory: Path, connection):
         self.directory, self.connection = directory, connection
-        self.name = f"t{random.randrange(16 ** 8):08x}"
-        self.parameters = {"cloud": "embassy", "name": self.name, "recipe": "recipe",
-                           "file": str(directory / f"{self.name}.qcow2"), "properties": {"os_distro": "debian"}}
-        self.write(1024 ** 2)
+        self.name = f"t{random.randrange(16**8):08x}"
+        self.parameters = {
+            "cloud": "embassy",
+            "name": self.name,
+            "recipe": "recipe",
+            "file": str(directory / f"{self.name}.qcow2"),
+            "properties": {"os_distro": "debian"},
+        }
+        self.write(1024**2)
 
     def write(self, size_bytes: int) -> None:
         """A file that a cloud takes for the disk of 3 GiB that its header describes."""
@@ -52,7 +60,7 @@ def test_it_is_planned_uploaded_and_then_kept(image):
     made = image.run()
     assert made["changed"]
     [found] = image.listing()
-    assert (found.id, found.status, found.size, found.min_disk) == (made["id"], "active", 1024 ** 2, 3)
+    assert (found.id, found.status, found.size, found.min_disk) == (made["id"], "active", 1024**2, 3)
     assert found.visibility == "private" and found.os_distro == "debian"
     Path(image.parameters["file"]).unlink()
     for check in (False, True):
@@ -62,7 +70,8 @@ def test_it_is_planned_uploaded_and_then_kept(image):
 
 def test_another_image_of_the_name_is_refused(image):
     stranger = image.connection.image.create_image(
-        image.name, data=b"theirs", disk_format="raw", container_format="bare")
+        image.name, data=b"theirs", disk_format="raw", container_format="bare"
+    )
     result = image.run()
     assert result["failed"] and stranger.id in result["msg"] and "was not made by this recipe" in result["msg"]
     [found] = image.listing()
@@ -83,11 +92,11 @@ def test_an_upload_that_was_killed_is_begun_again(image, statuses):
         assert process.poll() is None, process.communicate()
     process.kill()
     process.wait()
-    image.write(1024 ** 2)
+    image.write(1024**2)
     made = image.run()
     assert "msg" not in made, made
     [found] = image.listing()
-    assert (found.id, found.status, found.size) == (made["id"], "active", 1024 ** 2)
+    assert (found.id, found.status, found.size) == (made["id"], "active", 1024**2)
 
 
 def test_a_file_that_is_no_image_is_refused(image):

@@ -1,8 +1,11 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """The site file to the hosts of a cloud, through the verbs: validate, plan, provision, and what the inventory offers.
 
 The servers of the test cloud do not run anything: they are never connected to, so provision.yml is limited to the part
 that happens on this machine.
 """
+
 from __future__ import annotations
 
 import json
@@ -19,8 +22,10 @@ import yaml
 from tests.cloud.conftest import REPOSITORY, Site
 
 HOSTS = {
-    "database": (["database"], {"db": "/var/lib/postgresql"}), "primary": (["image_server_primary"], {}),
-    "replica": (["image_server_replica"], {}), "proxy": (["cache", "bastion"], {"cache": "/var/cache/nginx"}),
+    "database": (["database"], {"db": "/var/lib/postgresql"}),
+    "primary": (["image_server_primary"], {}),
+    "replica": (["image_server_replica"], {}),
+    "proxy": (["cache", "bastion"], {"cache": "/var/cache/nginx"}),
 }
 
 
@@ -28,8 +33,14 @@ def command(site: Site, program: str, *arguments: str, fails: bool = False) -> s
     """Runs Ansible as a user does, with the site's file."""
     file = site.directory / f"{site.name}.yml"
     file.write_text(yaml.safe_dump({"site": site.overrides}))
-    result = subprocess.run([Path(sys.executable).parent / program, f"-e@{file}", *arguments], cwd=REPOSITORY, text=True,
-                            capture_output=True, check=False, env={**os.environ, "ANSIBLE_NOCOLOR": "1"})
+    result = subprocess.run(
+        [Path(sys.executable).parent / program, f"-e@{file}", *arguments],
+        cwd=REPOSITORY,
+        text=True,
+        capture_output=True,
+        check=False,
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
+    )
     assert "Traceback" not in result.stdout + result.stderr, result.stdout + result.stderr
     assert bool(result.returncode) == fails, result.stdout + result.stderr
     return result
@@ -53,10 +64,16 @@ def site(make_site) -> Iterator[Site]:
     """A whole site in the file, with nothing in the cloud yet."""
     site = make_site()
     site.overrides["hosts"] = [
-        {"name": name, "groups": groups, "flavor": "m1.small", "public": name == "proxy",
-         "volumes": [{"name": volume, "gib": 1, "mount": mount} for volume, mount in volumes.items()]
-         + ([{"name": "data", "absent": True}] if name == "primary" else [])}
-        for name, (groups, volumes) in HOSTS.items()]
+        {
+            "name": name,
+            "groups": groups,
+            "flavor": "m1.small",
+            "public": name == "proxy",
+            "volumes": [{"name": volume, "gib": 1, "mount": mount} for volume, mount in volumes.items()]
+            + ([{"name": "data", "absent": True}] if name == "primary" else []),
+        }
+        for name, (groups, volumes) in HOSTS.items()
+    ]
     site.hosts["replica"]["count"] = 2
     yield site
     shutil.rmtree(REPOSITORY / "state" / site.name, ignore_errors=True)
@@ -76,8 +93,11 @@ def test_a_sound_site_is_sound_in_its_cloud(site: Site) -> None:
 
 def test_validate_names_all_that_the_cloud_does_not_have(make_site, site: Site) -> None:
     wrong = make_site()
-    wrong.overrides = {**site.overrides, "name": wrong.name, "openstack": {
-        **site.openstack, "image": "Debian12", "volume_type": "fats", "network": {"external": "pubic"}}}
+    wrong.overrides = {
+        **site.overrides,
+        "name": wrong.name,
+        "openstack": {**site.openstack, "image": "Debian12", "volume_type": "fats", "network": {"external": "pubic"}},
+    }
     wrong.overrides["hosts"] = [{**host, "flavor": "m1.smal"} for host in site.overrides["hosts"]]
     said = play(wrong, "validate", fails=True)
     for words in ("'Debian12'", "'fats'", "'pubic'", "'m1.smal'", "did you mean", "Debian 12"):
@@ -102,7 +122,8 @@ def test_every_host_has_its_address_and_its_volumes_by_identity(deployed: Site) 
     listing, warnings = inventory(deployed)
     hosts = listing["_meta"]["hostvars"]
     assert listing["site"]["hosts"] == [
-        f"{deployed.name}-{name}" for name in ("database", "primary", "replica1", "replica2", "proxy")]
+        f"{deployed.name}-{name}" for name in ("database", "primary", "replica1", "replica2", "proxy")
+    ]
     assert "WARNING" not in warnings
     for name, offset in (("database", 16), ("primary", 32), ("replica1", 48), ("replica2", 49), ("proxy", 64)):
         variables = hosts[f"{deployed.name}-{name}"]
@@ -123,20 +144,24 @@ def test_people_and_ansible_reach_the_hosts_by_the_same_configuration(deployed: 
     shared = listing["_meta"]["hostvars"]["localhost"]
     for name in names:
         assert listing["_meta"]["hostvars"][name]["ansible_ssh_common_args"] == f"-F {directory}/config"
-        shown = subprocess.run(["ssh", "-F", directory / "config", "-G", name], capture_output=True, text=True,
-                               check=True).stdout
+        shown = subprocess.run(
+            ["ssh", "-F", directory / "config", "-G", name], capture_output=True, text=True, check=True
+        ).stdout
         settings = dict(line.split(" ", 1) for line in shown.splitlines())
         bastion = name.endswith("-proxy")
         assert settings["hostname"] == (
-            shared["site_bastion_address"] if bastion else listing["_meta"]["hostvars"][name]["host_address"])
+            shared["site_bastion_address"] if bastion else listing["_meta"]["hostvars"][name]["host_address"]
+        )
         assert settings.get("proxyjump") == (None if bastion else f"{deployed.name}-proxy")
         assert (settings["hostkeyalias"], settings["user"]) == (name, "debian")
         assert settings["stricthostkeychecking"] == "true"
-        known = subprocess.run(["ssh-keygen", "-F", name, "-f", settings["userknownhostsfile"]], check=False,
-                               capture_output=True)
+        known = subprocess.run(
+            ["ssh-keygen", "-F", name, "-f", settings["userknownhostsfile"]], check=False, capture_output=True
+        )
         assert known.returncode == 0
-    assert deployed.connection.compute.get_keypair(deployed.name).public_key.split()[:2] == \
-        deployed.public_key.split()[:2]
+    assert (
+        deployed.connection.compute.get_keypair(deployed.name).public_key.split()[:2] == deployed.public_key.split()[:2]
+    )
 
 
 def test_a_new_server_knows_its_host_key(deployed: Site) -> None:

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """openstack_site on a real control plane: what it makes, what it changes, what it refuses, and what it survives."""
+
 from __future__ import annotations
 
 import os
@@ -48,7 +51,16 @@ def test_check_mode_of_a_new_site_writes_nothing(site):
 def test_a_site_is_made_whole(shared):
     assert set(shared.names().values()) == {1}
     assert {kind for kind, _name in shared.names()} == {
-        "server", "volume", "key pair", "network", "subnet", "router", "port", "security group", "address"}
+        "server",
+        "volume",
+        "key pair",
+        "network",
+        "subnet",
+        "router",
+        "port",
+        "security group",
+        "address",
+    }
     assert shared.result["missing_hosts"] == [] and shared.result["strangers"] == []
     for host in ("database", "proxy"):
         server, told = shared.server(host), shared.result["servers"][host]
@@ -68,14 +80,20 @@ def test_a_site_is_made_whole(shared):
 def test_only_what_the_site_needs_is_open(shared):
     groups = {group.name: group for group in shared.listing()["security group"]}
     names = {group.id: name for name, group in groups.items()}
-    rules = {(name, rule["protocol"], rule["port_range_min"], names.get(rule["remote_group_id"]),
-              rule["remote_ip_prefix"])
-             for name, group in groups.items() for rule in group.security_group_rules if rule["direction"] == "ingress"}
+    rules = {
+        (name, rule["protocol"], rule["port_range_min"], names.get(rule["remote_group_id"]), rule["remote_ip_prefix"])
+        for name, group in groups.items()
+        for rule in group.security_group_rules
+        if rule["direction"] == "ingress"
+    }
     site = shared.name
     assert rules == {
-        (site, "tcp", 22, f"{site}-bastion", None), (site, "icmp", 8, site, None),
+        (site, "tcp", 22, f"{site}-bastion", None),
+        (site, "icmp", 8, site, None),
         (f"{site}-bastion", "tcp", 22, None, "172.16.0.0/12"),
-        (f"{site}-public", "tcp", 443, None, "0.0.0.0/0"), (f"{site}-public", "tcp", 80, None, "0.0.0.0/0")}
+        (f"{site}-public", "tcp", 443, None, "0.0.0.0/0"),
+        (f"{site}-public", "tcp", 80, None, "0.0.0.0/0"),
+    }
     port = next(port for port in shared.listing()["port"] if port.name == f"{site}-database")
     assert {names[group] for group in port.security_group_ids} == {site, f"{site}-database"}
 
@@ -97,8 +115,9 @@ def test_each_attribute_is_changed_in_place(site):
     site.hosts["database"]["groups"] = ["database", "image_server_primary"]
     site.hosts["database"]["volumes"][0]["gib"] = 2
     site.hosts["database"]["volumes"].append({"name": "data", "gib": 1, "mount": "/srv/images"})
-    site.overrides["hosts"].append({"name": "replica", "count": 2, "groups": ["image_server_replica"],
-                                    "flavor": "m1.small", "boot_volume_gib": 3})
+    site.overrides["hosts"].append(
+        {"name": "replica", "count": 2, "groups": ["image_server_replica"], "flavor": "m1.small", "boot_volume_gib": 3}
+    )
     connection = site.connection
     connection.compute.stop_server(before)
     connection.compute.wait_for_server(connection.compute.get_server(before), status="SHUTOFF", interval=1)
@@ -115,7 +134,8 @@ def test_each_attribute_is_changed_in_place(site):
     assert set(group.member_ids) == {site.server("replica1").id, site.server("replica2").id}
     bastion = next(group for group in site.listing()["security group"] if group.name == f"{site.name}-bastion")
     assert [rule["remote_ip_prefix"] for rule in bastion.security_group_rules if rule["direction"] == "ingress"] == [
-        "198.51.100.0/24"]
+        "198.51.100.0/24"
+    ]
     assert site.listing()["subnet"][0].dns_nameservers == ["192.0.2.53"]
     assert set(site.names().values()) == {1}
     again = site.run()
@@ -132,13 +152,18 @@ def test_what_would_lose_something_is_refused_all_at_once(shared):
     kept = shared.overrides
     try:
         shared.overrides = {
-            **kept, "openstack": {**kept["openstack"], "image": "Other"},
-            "hosts": [{**kept["hosts"][0], "flavor": "m1.medium", "boot_volume_gib": 5}, kept["hosts"][1]]}
+            **kept,
+            "openstack": {**kept["openstack"], "image": "Other"},
+            "hosts": [{**kept["hosts"][0], "flavor": "m1.medium", "boot_volume_gib": 5}, kept["hosts"][1]],
+        }
         for check in (True, False):
             result = shared.attempt(check=check)
             assert result["failed"] and writes(result) == 0
-            for words in ("was made from the image Debian 12", "openstack server resize",
-                          "boots from the flavor's own disk"):
+            for words in (
+                "was made from the image Debian 12",
+                "openstack server resize",
+                "boots from the flavor's own disk",
+            ):
                 assert words in result["msg"]
     finally:
         shared.overrides = kept
@@ -190,7 +215,8 @@ def test_two_sites_in_one_project_leave_each_other_alone(shared, site):
     assert not site.names()
     after = shared.listing()
     assert {kind: sorted(entry.id for entry in entries) for kind, entries in before.items()} == {
-        kind: sorted(entry.id for entry in entries) for kind, entries in after.items()}
+        kind: sorted(entry.id for entry in entries) for kind, entries in after.items()
+    }
 
 
 # --- What the cloud does not have ---------------------------------------------------------------------------------
@@ -203,20 +229,25 @@ def test_unknown_names_are_told_all_at_once(site):
     site.hosts["database"]["volumes"][0]["from"] = "old-db"
     result = site.attempt()
     assert result["failed"] and writes(result) == 0
-    for words in ("there is no image 'Debian12' in cloud embassy; did you mean 'Debian 12'?",
-                  "there is no external network 'publik' in cloud embassy; did you mean 'public'?",
-                  "there is no flavor 'm1.smal' in cloud embassy; did you mean 'm1.small'?",
-                  "there is no volume type 'quick'", "there is no availability zone 'mars'",
-                  "there is no volume or snapshot 'old-db'"):
+    for words in (
+        "there is no image 'Debian12' in cloud embassy; did you mean 'Debian 12'?",
+        "there is no external network 'publik' in cloud embassy; did you mean 'public'?",
+        "there is no flavor 'm1.smal' in cloud embassy; did you mean 'm1.small'?",
+        "there is no volume type 'quick'",
+        "there is no availability zone 'mars'",
+        "there is no volume or snapshot 'old-db'",
+    ):
         assert words in result["msg"]
 
 
 def test_a_quota_too_small_is_told_with_numbers_before_anything_is_made(site):
     with openstack.connect(cloud="embassy-admin") as admin:
         project = site.connection.current_project_id
-        before = {"instances": admin.compute.get_quota_set(project).instances,
-                  "volumes": admin.block_storage.get_quota_set(project).volumes,
-                  "ports": admin.network.get_quota(project).ports}
+        before = {
+            "instances": admin.compute.get_quota_set(project).instances,
+            "volumes": admin.block_storage.get_quota_set(project).volumes,
+            "ports": admin.network.get_quota(project).ports,
+        }
         used = len(list(site.connection.compute.servers()))
         volumes = len(list(site.connection.block_storage.volumes()))
         ports = len(list(site.connection.network.ports(project_id=project)))

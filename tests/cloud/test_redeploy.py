@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """The same site at another cloud: a second file says in a few lines what the clouds name differently."""
+
 from __future__ import annotations
 
 import random
@@ -45,7 +48,7 @@ site:
 @pytest.fixture
 def name() -> Iterator[str]:
     """The name of a site whose files stand in vars/, where a base is looked for."""
-    name = f"t{random.randrange(16 ** 8):08x}"
+    name = f"t{random.randrange(16**8):08x}"
     files = {REPOSITORY / f"vars/{name}.yml": EMBASSY, REPOSITORY / f"vars/{name}d.yml": DUNDEE}
     try:
         for file, text in files.items():
@@ -53,7 +56,9 @@ def name() -> Iterator[str]:
         yield name
         for site in (name, f"{name}d"):
             volumes = ",".join(f"{site}-{volume}" for volume in ("database-db", "primary-data", "proxy-cache"))
-            run = play("destroy", "-e", f"@vars/{site}.yml", "-e", f"confirm={site}", "-e", f"destroy_volumes={volumes}")
+            run = play(
+                "destroy", "-e", f"@vars/{site}.yml", "-e", f"confirm={site}", "-e", f"destroy_volumes={volumes}"
+            )
             assert run.returncode == 0, run.stdout
     finally:
         for file in files:
@@ -64,10 +69,16 @@ def name() -> Iterator[str]:
 def listing(cloud: str, site: str) -> tuple[dict[str, str], dict[str, tuple[int, str]]]:
     """The flavors of a site's servers, and sizes and types of its volumes."""
     with openstack.connect(cloud=cloud) as connection:
-        servers = {server.name.removeprefix(f"{site}-"): server.flavor.name for server in connection.compute.servers()
-                   if server.name.startswith(f"{site}-") and server.status == "ACTIVE"}
-        volumes = {volume.name.removeprefix(f"{site}-"): (volume.size, volume.volume_type)
-                   for volume in connection.block_storage.volumes() if volume.name.startswith(f"{site}-")}
+        servers = {
+            server.name.removeprefix(f"{site}-"): server.flavor.name
+            for server in connection.compute.servers()
+            if server.name.startswith(f"{site}-") and server.status == "ACTIVE"
+        }
+        volumes = {
+            volume.name.removeprefix(f"{site}-"): (volume.size, volume.volume_type)
+            for volume in connection.block_storage.volumes()
+            if volume.name.startswith(f"{site}-")
+        }
     return servers, volumes
 
 
@@ -80,8 +91,14 @@ def test_ten_lines_are_the_same_site_at_another_cloud(name):
             run = play(verb, "-e", f"@vars/{site}.yml", "--limit", "localhost")
             assert run.returncode == 0, run.stdout
         servers, volumes = listing(cloud, site)
-        assert servers == {"database": f"{flavors[cloud]}.medium", **{
-            host: f"{flavors[cloud]}.small" for host in ("primary", "replica1", "replica2", "proxy")}}
-        assert volumes == {"database-db": (2, volume_type), "primary-data": (3, volume_type), "proxy-cache": (1, volume_type)}
+        assert servers == {
+            "database": f"{flavors[cloud]}.medium",
+            **dict.fromkeys(("primary", "replica1", "replica2", "proxy"), f"{flavors[cloud]}.small"),
+        }
+        assert volumes == {
+            "database-db": (2, volume_type),
+            "primary-data": (3, volume_type),
+            "proxy-cache": (1, volume_type),
+        }
         again = play("provision", "-e", f"@vars/{site}.yml", "--limit", "localhost")
         assert again.returncode == 0 and "changed=0" in again.stdout, again.stdout

@@ -1,9 +1,12 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """The public address between two sites on a real control plane: there, back, cut anywhere, and put back on failure.
 
 The servers of the fake hypervisor run nothing. So the module is tested whole; of switch.yml what ends before the address
 moves, what happens when the site does not answer there, and the way back to a site that does: a real web server in the
 place of the old site's public host, asked through its floating IP and the cloud's own router.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -35,9 +38,14 @@ def release(make_site, connection) -> Iterator[SimpleNamespace]:
         verbs.site.overrides["public"]["address"] = public.floating_ip_address
         verbs.provision()
     own = next(connection.network.ips(description=f"imaging.repository site {new.site.name}"))
-    yield SimpleNamespace(old=old, new=new, connection=connection, public=public.floating_ip_address,
-                          own=own.floating_ip_address,
-                          places=[connection.network.get_ip(address.id) for address in (public, own)])
+    yield SimpleNamespace(
+        old=old,
+        new=new,
+        connection=connection,
+        public=public.floating_ip_address,
+        own=own.floating_ip_address,
+        places=[connection.network.get_ip(address.id) for address in (public, own)],
+    )
     for verbs in (old, new):
         verbs.site.destroy()
         verbs.forget()
@@ -47,8 +55,11 @@ def release(make_site, connection) -> Iterator[SimpleNamespace]:
 def holders(release) -> dict[str, str]:
     """Which server has which of the two addresses, "" for none."""
     ports = {port.id: port.name for port in release.connection.network.ports()}
-    return {address.floating_ip_address: ports.get(address.port_id, "") for address in release.connection.network.ips()
-            if address.floating_ip_address in (release.public, release.own)}
+    return {
+        address.floating_ip_address: ports.get(address.port_id, "")
+        for address in release.connection.network.ips()
+        if address.floating_ip_address in (release.public, release.own)
+    }
 
 
 def before(release) -> dict[str, str]:
@@ -66,16 +77,17 @@ def effective(verbs) -> dict:
 @pytest.fixture
 def move(release, tmp_path):
     """Runs the module for the new site; whatever the test leaves is restored."""
+
     def run(check: bool = False, **parameters) -> dict:
         return run_module(MODULE, tmp_path, check, site=effective(release.new), **parameters)
 
     yield run
-    changed = [place for place in release.places
-               if state_of(release, place.id) != (place.port_id, place.description)]
+    changed = [place for place in release.places if state_of(release, place.id) != (place.port_id, place.description)]
     for port in (False, True):
         for place in changed:
             release.connection.network.update_ip(
-                place.id, port_id=place.port_id if port else None, description=place.description)
+                place.id, port_id=place.port_id if port else None, description=place.description
+            )
 
 
 def state_of(release, identifier: str) -> tuple[str, str]:
@@ -89,8 +101,9 @@ def mark(release, address: str) -> str:
 
 
 def in_cloud(*command: str, **options) -> str:
-    return subprocess.run(["docker", "exec", CONTAINER, *command], check=True, text=True, capture_output=True,
-                          **options).stdout
+    return subprocess.run(
+        ["docker", "exec", CONTAINER, *command], check=True, text=True, capture_output=True, **options
+    ).stdout
 
 
 @contextlib.contextmanager
@@ -102,20 +115,24 @@ def web_server(site) -> Iterator[None]:
     connection, name = site.connection, f"{site.name}-proxy"
     port = next(port for port in connection.network.ports() if port.name == name)
     bridge = f"brq{port.network_id[:11]}"
-    in_cloud("sh", "-euxc", f"""
+    in_cloud(
+        "sh",
+        "-euxc",
+        f"""
         ip netns add {site.name}
         ip link add w-{site.name} type veth peer name web netns {site.name}
         ip link set w-{site.name} up master {bridge}
         ip -n {site.name} link set web address {port.mac_address} up
-        ip -n {site.name} address add {port.fixed_ips[0]['ip_address']}/24 dev web
-        ip -n {site.name} route add default via {connection.network.get_subnet(port.fixed_ips[0]['subnet_id']).gateway_ip}
+        ip -n {site.name} address add {port.fixed_ips[0]["ip_address"]}/24 dev web
+        ip -n {site.name} route add default via {connection.network.get_subnet(port.fixed_ips[0]["subnet_id"]).gateway_ip}
         mkdir /tmp/{site.name}
         cd /tmp/{site.name}
         echo a picture > test
         openssl req -x509 -newkey rsa:2048 -nodes -keyout {site.name}.key -out {site.name}.crt -subj /CN=web -days 1
         cat {site.name}.key {site.name}.crt > {site.name}.pem
         systemd-run --unit=web-{site.name} --working-directory=/tmp/{site.name} ip netns exec {site.name} \\
-            openssl s_server -accept 443 -cert {site.name}.pem -WWW -quiet""")
+            openssl s_server -accept 443 -cert {site.name}.pem -WWW -quiet""",
+    )
     try:
         yield
     finally:
@@ -177,8 +194,11 @@ def test_an_address_that_is_not_where_the_plan_saw_it_is_left_alone(release, mov
     old = release.old.site.name
     planned = move(check=True)
     give(release, release.public, guest)
-    for parameters, sentence in (({"source": "guest", "seen": planned["seen"]}, "is not where the plan saw it: guest"),
-                                 ({"source": old}, f"is held by guest, not by {old}"), ({}, "say -e from=guest")):
+    for parameters, sentence in (
+        ({"source": "guest", "seen": planned["seen"]}, "is not where the plan saw it: guest"),
+        ({"source": old}, f"is held by guest, not by {old}"),
+        ({}, "say -e from=guest"),
+    ):
         refused = move(**parameters)
         assert refused["failed"] and sentence in refused["msg"], refused["msg"]
         assert holders(release) == {**before(release), release.public: "guest"}
@@ -262,10 +282,14 @@ def test_check_mode_shows_who_holds_the_address_and_who_gets_it(release, move):
     run = release.new("switch", "--check", "-e", f"from={release.old.site.name}")
     old, new = release.old.site.name, release.new.site.name
     assert run.returncode == 0, run.stdout
-    assert re.search(rf"change +address +{release.public} +{old}-proxy \(site {old}\) -> {new}-proxy \(site {new}\)",
-                     run.stdout), run.stdout
-    assert re.search(rf"change +address +{release.own} +{new}-proxy \(site {new}\) -> {old}-proxy \(site {old}\), "
-                     "in exchange", run.stdout), run.stdout
+    assert re.search(
+        rf"change +address +{release.public} +{old}-proxy \(site {old}\) -> {new}-proxy \(site {new}\)", run.stdout
+    ), run.stdout
+    assert re.search(
+        rf"change +address +{release.own} +{new}-proxy \(site {new}\) -> {old}-proxy \(site {old}\), "
+        "in exchange",
+        run.stdout,
+    ), run.stdout
     assert holders(release) == before(release)
 
 
@@ -276,10 +300,15 @@ def forget_note(release) -> None:
         release.connection.compute.delete_server_metadata(server, ["imaging_repository_switch"])
 
 
-@pytest.mark.parametrize(("arguments", "sentence"), [
-    ([], "nothing was moved: say -e confirm="), (["-e", "confirm=other"], "nothing was moved: say -e confirm="),
-    (["-e", "from=other"], "is held by"), (["-e", "back=true"], "has no note of where"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "nothing was moved: say -e confirm="),
+        (["-e", "confirm=other"], "nothing was moved: say -e confirm="),
+        (["-e", "from=other"], "is held by"),
+        (["-e", "back=true"], "has no note of where"),
+    ],
+)
 def test_nothing_moves_without_the_right_words(release, move, arguments, sentence):
     forget_note(release)
     run = release.new("switch", *arguments)
@@ -307,7 +336,9 @@ def test_a_site_that_is_not_sound_at_the_public_address_loses_it_again(release, 
 def test_the_way_back_says_when_nothing_answers_there(release, move):
     move()
     run = release.new("switch", "-e", "back=true", "-e", f"confirm={release.new.site.name}")
-    assert run.returncode and f"{release.public} is back where it came from, but nothing answers" in words(run), run.stdout
+    assert run.returncode and f"{release.public} is back where it came from, but nothing answers" in words(run), (
+        run.stdout
+    )
     assert holders(release) == before(release)
 
 

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """Runs playbooks and modules as an operator does, for the tests of the verbs."""
+
 from __future__ import annotations
 
 import json
@@ -17,9 +20,16 @@ PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 def play(playbook: str, *arguments: str | Path) -> subprocess.CompletedProcess:
     """Runs a playbook without a terminal; stdout and stderr together in stdout."""
     return subprocess.run(
-        [PLAYBOOK, "-i", "inventory/", f"playbooks/{playbook}.yml", *map(str, arguments)], cwd=REPOSITORY, text=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900, check=False,
-        env={**os.environ, "ANSIBLE_NOCOLOR": "1", "PATH": f"{PLAYBOOK.parent}:{os.environ['PATH']}"})
+        [PLAYBOOK, "-i", "inventory/", f"playbooks/{playbook}.yml", *map(str, arguments)],
+        cwd=REPOSITORY,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=900,
+        check=False,
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1", "PATH": f"{PLAYBOOK.parent}:{os.environ['PATH']}"},
+    )
 
 
 def words(run: subprocess.CompletedProcess) -> str:
@@ -39,8 +49,12 @@ class Verbs:
         hosts["database"]["groups"] = ["database", "image_server_primary", "image_server_replica"]
         # As their places in the base give them.
         hosts["database"]["address"], hosts["proxy"]["address"] = "192.168.77.16", "192.168.77.64"
-        site.overrides["hosts"] = [hosts["database"], hosts["proxy"], {"name": "primary", "absent": True},
-                                   {"name": "replica", "absent": True}]
+        site.overrides["hosts"] = [
+            hosts["database"],
+            hosts["proxy"],
+            {"name": "primary", "absent": True},
+            {"name": "replica", "absent": True},
+        ]
 
     def __call__(self, playbook: str, *arguments: str) -> subprocess.CompletedProcess:
         self.file.write_text(yaml.safe_dump({"site": self.site.overrides}))
@@ -61,9 +75,14 @@ def start_module(name: str, directory: Path, /, check: bool = False, **parameter
     """A module, running as Ansible runs it."""
     file = directory / f"{name}.json"
     file.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": {"_ansible_check_mode": check, **parameters}}))
-    return subprocess.Popen([sys.executable, f"plugins/modules/{name}.py", str(file)], cwd=REPOSITORY, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            env={**os.environ, "PYTHONPATH": "collections"})
+    return subprocess.Popen(
+        [sys.executable, f"plugins/modules/{name}.py", str(file)],
+        cwd=REPOSITORY,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": "collections"},
+    )
 
 
 def run_module(name: str, directory: Path, /, check: bool = False, **parameters) -> dict:

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """Real machines in software emulation: slow, so they are started only by bin/test machines."""
+
 from __future__ import annotations
 
 import os

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """The image that playbooks/image.yml built, started by QEMU as a cloud starts it, without a cloud."""
+
 from __future__ import annotations
 
 import os
@@ -34,23 +37,60 @@ class Machine:
         run("mcopy", "-i", str(directory / "seed"), str(directory / "user-data"), str(directory / "meta-data"), "::")
         (directory / "data").touch()
         (directory / "console").touch()
-        os.truncate(directory / "data", 100 * 1024 ** 2)
+        os.truncate(directory / "data", 100 * 1024**2)
         self.started = time.monotonic()
-        self.process = subprocess.Popen([
-            "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-smp", "2", "-m", "768", "-display", "none",
-            "-serial", f"file:{directory / 'console'}", *firmware,
-            "-drive", f"file={directory / 'root'},if=none,id=root,cache=unsafe",
-            "-device", "virtio-blk-pci,drive=root,bootindex=0",
-            "-drive", f"file={directory / 'seed'},if=virtio,format=raw,readonly=on",
-            "-drive", f"file={directory / 'data'},if=none,id=data,format=raw",
-            "-device", f"virtio-blk-pci,drive=data,serial={SERIAL}",
-            "-nic", f"user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:{self.port}-:22"], stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            [
+                "qemu-system-x86_64",
+                "-accel",
+                "tcg,thread=multi",
+                "-smp",
+                "2",
+                "-m",
+                "768",
+                "-display",
+                "none",
+                "-serial",
+                f"file:{directory / 'console'}",
+                *firmware,
+                "-drive",
+                f"file={directory / 'root'},if=none,id=root,cache=unsafe",
+                "-device",
+                "virtio-blk-pci,drive=root,bootindex=0",
+                "-drive",
+                f"file={directory / 'seed'},if=virtio,format=raw,readonly=on",
+                "-drive",
+                f"file={directory / 'data'},if=none,id=data,format=raw",
+                "-device",
+                f"virtio-blk-pci,drive=data,serial={SERIAL}",
+                "-nic",
+                f"user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:{self.port}-:22",
+            ],
+            stdin=subprocess.DEVNULL,
+        )
 
     def ssh(self, command: str, check: bool = True) -> str:
         """The output of a command, run by the user of the image."""
-        return run("ssh", "-i", str(self.directory / "key"), "-p", str(self.port), "-o", "ConnectTimeout=10",
-                   "-o", "StrictHostKeyChecking=no", "-o", f"UserKnownHostsFile={self.directory / 'known'}",
-                   "-o", "LogLevel=ERROR", "-o", "BatchMode=yes", "debian@127.0.0.1", command, check=check)
+        return run(
+            "ssh",
+            "-i",
+            str(self.directory / "key"),
+            "-p",
+            str(self.port),
+            "-o",
+            "ConnectTimeout=10",
+            "-o",
+            "StrictHostKeyChecking=no",
+            "-o",
+            f"UserKnownHostsFile={self.directory / 'known'}",
+            "-o",
+            "LogLevel=ERROR",
+            "-o",
+            "BatchMode=yes",
+            "debian@127.0.0.1",
+            command,
+            check=check,
+        )
 
     def wait(self) -> float:
         """Waits until cloud-init has done its work and returns the seconds since the start."""
@@ -87,7 +127,7 @@ def test_the_root_grew_into_the_disk(machine: Machine):
 
 def test_a_disk_is_found_by_its_serial_number(machine: Machine):
     device = machine.ssh(f"realpath /dev/disk/by-id/virtio-{SERIAL}").strip()
-    assert machine.ssh(f"sudo blockdev --getsize64 {device}").strip() == str(100 * 1024 ** 2)
+    assert machine.ssh(f"sudo blockdev --getsize64 {device}").strip() == str(100 * 1024**2)
 
 
 def test_nothing_failed_and_no_service_of_a_role_runs(machine: Machine):

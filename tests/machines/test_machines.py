@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """A whole site on virtual machines of a test cloud, from nothing to its removal. The tests build on each other."""
+
 from __future__ import annotations
 
 import json
@@ -34,10 +37,24 @@ def play(playbook: str, *arguments: str, file: Path = DEPLOYED, fails: bool = Fa
     """What a verb prints on the site; its seconds are printed as well."""
     started = time.monotonic()
     done = subprocess.run(
-        [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "inventory/", "-e", f"@{file}",
-         f"playbooks/{playbook}.yml", *arguments],
-        cwd=REPOSITORY, env=ENVIRONMENT, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        check=False, timeout=5400)
+        [
+            str(Path(sys.executable).with_name("ansible-playbook")),
+            "-i",
+            "inventory/",
+            "-e",
+            f"@{file}",
+            f"playbooks/{playbook}.yml",
+            *arguments,
+        ],
+        cwd=REPOSITORY,
+        env=ENVIRONMENT,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        timeout=5400,
+    )
     print(f"\n{playbook}.yml {' '.join(arguments)}: {time.monotonic() - started:.0f} s")
     assert bool(done.returncode) == fails, done.stdout[-8000:]
     return done.stdout
@@ -62,8 +79,9 @@ def on(host: str, command: str, check: bool = True) -> str:
 
 def fetch(path: str) -> bytes:
     """A public answer, through the floating IP, which the certificate names as well."""
-    address = next(openstack.connect(cloud=SITE["openstack"]["cloud"]).network.ips(
-        description=f"imaging.repository site {NAME}")).floating_ip_address
+    address = next(
+        openstack.connect(cloud=SITE["openstack"]["cloud"]).network.ips(description=f"imaging.repository site {NAME}")
+    ).floating_ip_address
     context = ssl.create_default_context(cafile=str(STATE / "ca/ca.crt"))
     with urllib.request.urlopen(f"https://{address}{path}", context=context, timeout=120) as answer:
         return answer.read()
@@ -112,8 +130,9 @@ def test_a_second_run_changes_nothing():
     assert set(changes(play("site")).values()) == {0}
 
 
-@pytest.mark.parametrize("host, mount", [
-    ("database", "/var/lib/postgresql"), ("primary", "/srv/images"), ("proxy", "/var/cache/nginx")])
+@pytest.mark.parametrize(
+    "host, mount", [("database", "/var/lib/postgresql"), ("primary", "/srv/images"), ("proxy", "/var/cache/nginx")]
+)
 def test_volumes_are_found_by_their_identity(host: str, mount: str):
     device = on(f"{NAME}-{host}", f"findmnt --noheadings --output SOURCE {mount}")
     links = on(f"{NAME}-{host}", f"find -L /dev/disk/by-id -samefile {device}")
@@ -126,11 +145,28 @@ def test_every_host_comes_back_from_a_reboot_by_itself():
     for host in HOSTS:
         on(host, "sudo systemctl reboot", check=False)
     for host in reversed(HOSTS):
-        eventually(lambda name=host: on(name, "cat /proc/sys/kernel/random/boot_id", check=False)
-                   not in ("", before[name]))
-    eventually(lambda: subprocess.run(
-        [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "inventory/", "-e", f"@{DEPLOYED}",
-         "playbooks/verify.yml"], cwd=REPOSITORY, env=ENVIRONMENT, capture_output=True, check=False).returncode == 0)
+        eventually(
+            lambda name=host: on(name, "cat /proc/sys/kernel/random/boot_id", check=False) not in ("", before[name])
+        )
+    eventually(
+        lambda: (
+            subprocess.run(
+                [
+                    str(Path(sys.executable).with_name("ansible-playbook")),
+                    "-i",
+                    "inventory/",
+                    "-e",
+                    f"@{DEPLOYED}",
+                    "playbooks/verify.yml",
+                ],
+                cwd=REPOSITORY,
+                env=ENVIRONMENT,
+                capture_output=True,
+                check=False,
+            ).returncode
+            == 0
+        )
+    )
     for host in HOSTS:
         assert on(host, "systemctl --failed --no-legend") == "", host
 
@@ -143,8 +179,10 @@ def test_a_volume_grows_and_keeps_what_is_on_it(cloud):
     volume = cloud.block_storage.find_volume(f"{NAME}-primary-data")
     cloud.compute.delete_volume_attachment(server, volume)
     eventually(lambda: cloud.block_storage.get_volume(volume.id).status == "available")
-    hosts = [{**entry, "volumes": [{"name": "data", "gib": 2}]} if entry["name"] == "primary" else entry
-             for entry in SITE["hosts"]]
+    hosts = [
+        {**entry, "volumes": [{"name": "data", "gib": 2}]} if entry["name"] == "primary" else entry
+        for entry in SITE["hosts"]
+    ]
     write_site(yaml.safe_load(DEPLOYED.read_text())["site"]["openstack"]["image"], hosts=hosts)
     play("provision")
     play("configure")

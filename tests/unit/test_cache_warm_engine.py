@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """The engine of the warm without a network: a transport that answers from a function, on a clock that jumps."""
+
 from __future__ import annotations
 
 import collections
@@ -16,22 +19,43 @@ from plugins.module_utils.cache_warm.sample import Sample
 from plugins.module_utils.cache_warm.transport import Answer
 
 PROBE = "/images?since=0&limit=1"
-IMAGES = {"name": "images", "list": "/images", "page_size": 10,
-          "urls": ["/images/{id}/rendered?width=256", "/images/{id}"]}
-SERIES = {"name": "series", "list": "/series", "page_size": 10, "urls": ["/series/{id}"],
-          "optional_urls": ["/pyramids/{id}"]}
+IMAGES = {
+    "name": "images",
+    "list": "/images",
+    "page_size": 10,
+    "urls": ["/images/{id}/rendered?width=256", "/images/{id}"],
+}
+SERIES = {
+    "name": "series",
+    "list": "/series",
+    "page_size": 10,
+    "urls": ["/series/{id}"],
+    "optional_urls": ["/pyramids/{id}"],
+}
 
 
 def route(name: str, match: str, accept: str, **more) -> dict:
-    return {"name": name, "match": match, "zone": name, "valid": "365d", "arguments": [], "argument_patterns": {},
-            "request_headers": {"Accept": accept}, **more}
+    return {
+        "name": name,
+        "match": match,
+        "zone": name,
+        "valid": "365d",
+        "arguments": [],
+        "argument_patterns": {},
+        "request_headers": {"Accept": accept},
+        **more,
+    }
 
 
-ROUTES = (route("thumbnail", "^/images/[^/]+/rendered$", "image/jpeg", arguments=["width"],
-                argument_patterns={"width": "256"}),
-          route("metadata", "^/(images|series|pyramids)/[^/]+$", "application/json"))
-SETTINGS = Configuration(probe=PROBE, routes=ROUTES, sources=(IMAGES,), concurrency=4, attempts=3, sample_minimum=0,
-                         sample_fraction=0.0)
+ROUTES = (
+    route(
+        "thumbnail", "^/images/[^/]+/rendered$", "image/jpeg", arguments=["width"], argument_patterns={"width": "256"}
+    ),
+    route("metadata", "^/(images|series|pyramids)/[^/]+$", "application/json"),
+)
+SETTINGS = Configuration(
+    probe=PROBE, routes=ROUTES, sources=(IMAGES,), concurrency=4, attempts=3, sample_minimum=0, sample_fraction=0.0
+)
 
 
 def page(path: str, cache: str = "MISS", size_bytes: int = 10) -> Answer:
@@ -87,32 +111,44 @@ class FakeTransport:
 
 def server(counts, item=lambda path, refresh, now: page(path)):
     """A fake image server with `counts` ids by list, and `item` for the answers to pages."""
+
     def answer(path, refresh, now):
         parts = urllib.parse.urlsplit(path)
         if parts.path in counts and parts.query:
             query = dict(urllib.parse.parse_qsl(parts.query))
             since, limit = int(query["since"]), int(query["limit"])
-            ids = [f"id-{number}" for number in range(counts[parts.path])][since:since + limit]
+            ids = [f"id-{number}" for number in range(counts[parts.path])][since : since + limit]
             return Answer(200, "BYPASS", body=json.dumps(ids).encode())
         return item(path, refresh, now)
+
     return answer
 
 
 @pytest.fixture
 def run(tmp_path):
     """Return run(answer, **settings) -> (report, transport); the journal stays from one run to the next."""
-    def run(answer, *, refresh=False, limits=None, sampled=False, forgets=False, transport_class=FakeTransport,
-            **settings):
+
+    def run(
+        answer, *, refresh=False, limits=None, sampled=False, forgets=False, transport_class=FakeTransport, **settings
+    ):
         transport = transport_class(answer, forgets)
         configuration = dataclasses.replace(SETTINGS, **settings)
         with Journal(str(tmp_path), job_name(configuration, refresh)) as journal:
             sample = Sample(str(tmp_path / "sample"), journal.resumed) if sampled else None
-            engine = Engine(configuration, transport, journal, refresh=refresh, limits=limits, sample=sample,
-                            clock=lambda: transport.now)
+            engine = Engine(
+                configuration,
+                transport,
+                journal,
+                refresh=refresh,
+                limits=limits,
+                sample=sample,
+                clock=lambda: transport.now,
+            )
             report = engine.run()
             if not report.stopped:
                 journal.complete()
         return report, transport
+
     return run
 
 
@@ -152,8 +188,9 @@ def test_what_no_route_serves_fails_but_not_in_a_log(run, tmp_path):
     (tmp_path / "urls").write_text("/images/a\n/elsewhere\n")
     report, transport = run(server({}), sources=({"name": "urls", "kind": "urls", "file": str(tmp_path / "urls")},))
     assert report.failures == {engine_module.UNSERVED: {"count": 1, "examples": ["/elsewhere"]}}
-    (tmp_path / "map.xml").write_text("<urlset><url><loc>http://a/images/a</loc></url>"
-                                       "<url><loc>http://a/</loc></url></urlset>")
+    (tmp_path / "map.xml").write_text(
+        "<urlset><url><loc>http://a/images/a</loc></url><url><loc>http://a/</loc></url></urlset>"
+    )
     report, _ = run(server({}), sources=({"name": "map", "kind": "sitemap", "path": str(tmp_path / "map.xml")},))
     assert (report.done, report.total, report.outcomes["failed"]) == (1, 1, 0)
 
@@ -185,8 +222,12 @@ def test_waiting_retries_are_bounded(run, monkeypatch):
     waiting = []
     tell = Engine._tell
     monkeypatch.setattr(Engine, "_tell", lambda engine: (waiting.append(engine._waiting()), tell(engine)))
-    report, _ = run(server({"/images": 2000}, lambda path, refresh, now: Answer(503)), concurrency=2, attempts=6,
-                    limits=Limits(give_up_after=10**9))
+    report, _ = run(
+        server({"/images": 2000}, lambda path, refresh, now: Answer(503)),
+        concurrency=2,
+        attempts=6,
+        limits=Limits(give_up_after=10**9),
+    )
     assert report.outcomes["failed"] == 4000
     assert max(waiting) <= Engine.waiting_per_slot * 2 + Engine.batch_size
     assert report.failures["HTTP 503"]["count"] == 4000 and len(report.failures["HTTP 503"]["examples"]) == 20
@@ -231,7 +272,7 @@ def test_temporary_answers_are_tried_again(run):
 def test_attempts_end(run):
     report, _ = run(server({"/images": 2}, lambda path, refresh, now: Answer(500)))
     assert (report.outcomes["failed"], report.retries, report.coverage) == (4, 8, 0.0)
-    failure, = report.as_dict()["failures"]
+    (failure,) = report.as_dict()["failures"]
     assert (failure["cause"], failure["count"]) == ("HTTP 500", 4)
 
 
@@ -240,18 +281,22 @@ def test_missing_is_a_failure_at_once_except_where_it_is_ordinary(run):
     assert (report.outcomes["failed"], report.outcomes["absent"], report.retries, report.coverage) == (3, 3, 0, 0.5)
 
 
-@pytest.mark.parametrize(("answer", "cause"), [
-    (Answer(302), "HTTP 302, a redirect, which nginx does not keep"),
-    (page("/a", cache=""), "nginx does not keep it (X-Cache-Status: none)"),
-    (page("/a", cache="STALE"), "an old copy, because the image servers fail (STALE)"),
-    (page("/a", cache="UPDATING"), "an old copy, because the image servers fail (UPDATING)"),
-    (Answer(200, "MISS", 10, "", "text/html", start=b"<html>"), "text/html instead of application/json"),
-    (Answer(200, "HIT", 10, "", "application/json", start=b"<html>"), "an answer that says it is JSON and is none"),
-    (Answer(200, "HIT", 0, "", "application/json"), "an empty answer"),
-])
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        (Answer(302), "HTTP 302, a redirect, which nginx does not keep"),
+        (page("/a", cache=""), "nginx does not keep it (X-Cache-Status: none)"),
+        (page("/a", cache="STALE"), "an old copy, because the image servers fail (STALE)"),
+        (page("/a", cache="UPDATING"), "an old copy, because the image servers fail (UPDATING)"),
+        (Answer(200, "MISS", 10, "", "text/html", start=b"<html>"), "text/html instead of application/json"),
+        (Answer(200, "HIT", 10, "", "application/json", start=b"<html>"), "an answer that says it is JSON and is none"),
+        (Answer(200, "HIT", 0, "", "application/json"), "an empty answer"),
+    ],
+)
 def test_only_what_nginx_keeps_is_warm(run, answer, cause):
-    report, _ = run(server({"/series": 1}, lambda path, refresh, now: answer),
-                    sources=({**SERIES, "optional_urls": []},))
+    report, _ = run(
+        server({"/series": 1}, lambda path, refresh, now: answer), sources=({**SERIES, "optional_urls": []},)
+    )
     assert report.failures == {cause: {"count": 1, "examples": ["/series/id-0"]}}
 
 
@@ -299,8 +344,10 @@ def test_415_of_a_database_that_is_away_is_not_believed(run, probe_while_down):
 
 def test_nobody_answers(run):
     report, _ = run(lambda path, refresh, now: Answer(0, error="connection refused"))
-    assert report.stopped == ("/images?since=0&limit=10: connection refused after 6 attempts; see to nginx on the "
-                              "cache host and to the image servers, then run the warm again")
+    assert report.stopped == (
+        "/images?since=0&limit=10: connection refused after 6 attempts; see to nginx on the "
+        "cache host and to the image servers, then run the warm again"
+    )
 
 
 def test_old_list_is_not_believed(run):
@@ -331,13 +378,14 @@ def test_a_run_goes_on_where_the_last_one_stopped(run):
     # Neither counted again nor begun at the first page of the list, and nothing asked for that was answered.
     assert len(items(transport)) <= 1000 - first.outcomes["miss"] + SETTINGS.concurrency
     assert "/images?since=0&limit=10" not in [path for path, _ in transport.asked]
-    assert set(items(transport)).isdisjoint(asked[:first.outcomes["miss"] // 2])
+    assert set(items(transport)).isdisjoint(asked[: first.outcomes["miss"] // 2])
 
 
 def test_stop_takes_what_is_in_flight(run, monkeypatch):
     def stopping(engine):
         if engine.report.done >= 30:
             engine.stop("SIGTERM")
+
     monkeypatch.setattr(Engine, "_tell", stopping)
     report, transport = run(server({"/images": 500}))
     assert report.stopped == "SIGTERM" and transport.in_flight == 0
@@ -381,8 +429,9 @@ def test_retry_after_of_one_page_stops_only_that_page(run):
 
     report, transport = run(server({"/images": 50}, item))
     assert report.outcomes["miss"] == 100
-    first, second = (when for (path, _), when in zip(transport.asked, transport.asked_at, strict=True)
-                     if path == "/images/id-3")
+    first, second = (
+        when for (path, _), when in zip(transport.asked, transport.asked_at, strict=True) if path == "/images/id-3"
+    )
     assert second - first >= 20
     assert len([when for when in transport.asked_at if first < when < first + 15]) > 50
 
@@ -436,17 +485,27 @@ def test_notices_that_nginx_keeps_nothing(run):
     assert report.outcomes["miss"] < 1000
 
 
-@pytest.mark.parametrize(("text", "seconds"), [
-    ("365d", 31536000), ("10s", 10), ("1h30m", 5400), ("90", 90), ("500ms", 0.5)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("365d", 31536000), ("10s", 10), ("1h30m", 5400), ("90", 90), ("500ms", 0.5)]
+)
 def test_times_of_nginx(text, seconds):
     assert valid_seconds(text) == seconds
 
 
-@pytest.mark.parametrize(("accept", "content_type", "right"), [
-    ("image/jpeg", "image/jpeg", True), ("image/jpeg", "Image/JPEG; x=y", True), ("image/jpeg", "text/html", False),
-    ("image/*", "image/jpeg", True), ("image/*", "imaginary/jpeg", False), ("", "text/html", True), ("*/*", "", True),
-    ("application/json, text/plain;q=0.5", "text/plain", True), ("application/json", "", False),
-])
+@pytest.mark.parametrize(
+    ("accept", "content_type", "right"),
+    [
+        ("image/jpeg", "image/jpeg", True),
+        ("image/jpeg", "Image/JPEG; x=y", True),
+        ("image/jpeg", "text/html", False),
+        ("image/*", "image/jpeg", True),
+        ("image/*", "imaginary/jpeg", False),
+        ("", "text/html", True),
+        ("*/*", "", True),
+        ("application/json, text/plain;q=0.5", "text/plain", True),
+        ("application/json", "", False),
+    ],
+)
 def test_content_type_is_what_the_route_demands(accept, content_type, right):
     judge = Judge(({"name": "a", "request_headers": {"accept": accept}},))
     answer = Answer(200, "HIT", 4, "", content_type, start=b"\xff\xd8\xff\xe0")
@@ -454,10 +513,15 @@ def test_content_type_is_what_the_route_demands(accept, content_type, right):
 
 
 def test_job_is_another_one_where_another_set_is_warmed():
-    names = {job_name(settings, refresh) for settings in (
-        SETTINGS, dataclasses.replace(SETTINGS, sources=(SERIES,)),
-        dataclasses.replace(SETTINGS, share={"index": 0, "count": 2}))
-        for refresh in (False, True)}
+    names = {
+        job_name(settings, refresh)
+        for settings in (
+            SETTINGS,
+            dataclasses.replace(SETTINGS, sources=(SERIES,)),
+            dataclasses.replace(SETTINGS, share={"index": 0, "count": 2}),
+        )
+        for refresh in (False, True)
+    }
     assert len(names) == 6
     # How fast it goes is not what it is.
     assert job_name(dataclasses.replace(SETTINGS, concurrency=2), False) == job_name(SETTINGS, False)

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """The journal: what outlives a kill, a full disk and damage."""
+
 from __future__ import annotations
 
 import contextlib
@@ -134,15 +137,14 @@ def test_the_clock_of_the_day_does_not_matter(tmp_path, monkeypatch):
     with Journal(tmp_path, "job") as journal:
         journal.note("/a", "cached")
     for file in tmp_path.iterdir():
-        os.utime(file, (2 ** 33, 2 ** 33))
+        os.utime(file, (2**33, 2**33))
     with Journal(tmp_path, "job") as journal:
         assert journal.known(["/a"])
 
 
 def test_two_at_once_are_refused(tmp_path):
-    with Journal(tmp_path, "job"):
-        with pytest.raises(JournalError, match="another process uses it"):
-            Journal(tmp_path, "job")
+    with Journal(tmp_path, "job"), pytest.raises(JournalError, match="another process uses it"):
+        Journal(tmp_path, "job")
 
 
 @pytest.mark.parametrize("rubbish", [b"rubbish" * 10000, b"SQLite format 3\0" + b"\xff" * 9000, b"", b"\0" * 8192])
@@ -190,6 +192,7 @@ def test_a_directory_that_is_not_there_is_a_sentence(tmp_path):
 
 
 # --- A full disk. ---
+
 
 @pytest.fixture
 def small_disk(tmp_path):
@@ -268,7 +271,7 @@ def run_until_killed(directory: str, steps: int | None) -> None:
             step()
             cursor = journal.cursor("pages") or 0
             for begin in range(cursor, len(PAGES), 7):
-                batch = PAGES[begin:begin + 7]
+                batch = PAGES[begin : begin + 7]
                 known = journal.known(batch)
                 for page in batch:
                     if page not in known:
@@ -300,17 +303,23 @@ def test_any_kills_end_in_the_same_set(kills: list[int]):
 
 
 def test_a_kill_in_the_middle_of_writing_loses_at_most_a_second(tmp_path):
-    script = ("import sys\n"
-              "from plugins.module_utils.cache_warm.journal import Journal\n"
-              "journal = Journal(sys.argv[1], 'job')\n"
-              "number = 0\n"
-              "while True:\n"
-              "    journal.note(f'/{number}', 'cached')\n"
-              "    number += 1\n"
-              "    if journal._notes: continue\n"
-              "    print(number, flush=True)\n")
-    process = subprocess.Popen([os.sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True,
-                               cwd=Path(__file__).parents[2])
+    script = (
+        "import sys\n"
+        "from plugins.module_utils.cache_warm.journal import Journal\n"
+        "journal = Journal(sys.argv[1], 'job')\n"
+        "number = 0\n"
+        "while True:\n"
+        "    journal.note(f'/{number}', 'cached')\n"
+        "    number += 1\n"
+        "    if journal._notes: continue\n"
+        "    print(number, flush=True)\n"
+    )
+    process = subprocess.Popen(
+        [os.sys.executable, "-c", script, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
     try:
         for _ in range(2):
             said = int(process.stdout.readline())

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """The keys of pages; tests/warm/test_keys.py asks the real nginx the same and more."""
+
 from __future__ import annotations
 
 import hashlib
@@ -15,14 +18,16 @@ from plugins.module_utils.cache_warm.keys import Routes
 
 PROJECT = Path(__file__).parents[2]
 POLICY = yaml.safe_load((PROJECT / "roles/image_server_orthanc/vars/main.yml").read_text(encoding="utf-8"))[
-    "image_server_orthanc_policy"]
+    "image_server_orthanc_policy"
+]
 ROUTES = Routes(POLICY["routes"])
 ID = "f689ddd2-662f8fe1-8b18180d-ec2a2cee-937917af"
 
 
 def wide(**patterns: str) -> Routes:
-    return Routes([{"name": "all", "match": "^/.*$", "zone": "z", "arguments": list(patterns),
-                    "argument_patterns": patterns}])
+    return Routes(
+        [{"name": "all", "match": "^/.*$", "zone": "z", "arguments": list(patterns), "argument_patterns": patterns}]
+    )
 
 
 def text(path: str, routes: Routes | None = None) -> str | None:
@@ -37,25 +42,75 @@ def test_a_key_is_the_path_its_known_arguments_and_their_md5():
     assert key.fingerprint == fingerprint(key.text)
 
 
-@pytest.mark.parametrize("path, expected", [
-    ("/a/b", "/a/b"), ("/", "/"), ("//", "/"), ("/a//b/", "/a/b/"), ("/a/./b/.", "/a/b/"), ("/a/../b", "/b"),
-    ("/a/b/..", "/a/"), ("/a//../b", "/b"), ("/..", None), ("/a/../../b", None), ("/%2e%2e/a", None),
-    ("/a%2F..%2fb", "/b"), ("/a/...", "/a/..."), ("/a/..b", "/a/..b"), ("/a/.b", "/a/.b"), ("/%41%62", "/Ab"),
-    ("/%C3%BC", "/ü"), ("/ü", "/ü"), ("/%FF", "/\udcff"), ("/a%20b+c", "/a b+c"), ("/a%3Fb", "/a?b"),
-    ("/a%23b", "/a#b"), ("/a%2541", "/a%41"), ("/a#b?c", "/a"), ("/a?b#c", "/a"),
-    ("/%00", None), ("/%4", None), ("/%zz", None), ("/a b", None), ("/a\nb", None), ("/a\x7f", None), ("/a?b c", None),
-    ("", None), ("a", None), ("http://h/a", None), ("/.%23", "/.#"), ("/a/.%25./b", "/a/.%./b"),
-])
+@pytest.mark.parametrize(
+    "path, expected",
+    [
+        ("/a/b", "/a/b"),
+        ("/", "/"),
+        ("//", "/"),
+        ("/a//b/", "/a/b/"),
+        ("/a/./b/.", "/a/b/"),
+        ("/a/../b", "/b"),
+        ("/a/b/..", "/a/"),
+        ("/a//../b", "/b"),
+        ("/..", None),
+        ("/a/../../b", None),
+        ("/%2e%2e/a", None),
+        ("/a%2F..%2fb", "/b"),
+        ("/a/...", "/a/..."),
+        ("/a/..b", "/a/..b"),
+        ("/a/.b", "/a/.b"),
+        ("/%41%62", "/Ab"),
+        ("/%C3%BC", "/ü"),
+        ("/ü", "/ü"),
+        ("/%FF", "/\udcff"),
+        ("/a%20b+c", "/a b+c"),
+        ("/a%3Fb", "/a?b"),
+        ("/a%23b", "/a#b"),
+        ("/a%2541", "/a%41"),
+        ("/a#b?c", "/a"),
+        ("/a?b#c", "/a"),
+        ("/%00", None),
+        ("/%4", None),
+        ("/%zz", None),
+        ("/a b", None),
+        ("/a\nb", None),
+        ("/a\x7f", None),
+        ("/a?b c", None),
+        ("", None),
+        ("a", None),
+        ("http://h/a", None),
+        ("/.%23", "/.#"),
+        ("/a/.%25./b", "/a/.%./b"),
+    ],
+)
 def test_paths_are_tidied_as_nginx_does(path: str, expected: str | None):
     assert text(path) == expected
 
 
-@pytest.mark.parametrize("query, expected", [
-    ("", ""), ("b=1&a=2", "?a=2&b=1"), ("a=2&b=1", "?a=2&b=1"), ("a=", "?a="), ("a", "?a="), ("a&b=1", "?a=&b=1"),
-    ("aa=1", ""), ("x=a=1", ""), ("a=1&a=2", "?a=1"), ("a=9&a=2", "?a=2"), ("a=9", None), ("b=", None), ("b", None),
-    ("a=%31", None),
-    ("A=1", ""), ("&&a=1&", "?a=1"), ("_=123", ""), ("a=1?", None),
-])
+@pytest.mark.parametrize(
+    "query, expected",
+    [
+        ("", ""),
+        ("b=1&a=2", "?a=2&b=1"),
+        ("a=2&b=1", "?a=2&b=1"),
+        ("a=", "?a="),
+        ("a", "?a="),
+        ("a&b=1", "?a=&b=1"),
+        ("aa=1", ""),
+        ("x=a=1", ""),
+        ("a=1&a=2", "?a=1"),
+        ("a=9&a=2", "?a=2"),
+        ("a=9", None),
+        ("b=", None),
+        ("b", None),
+        ("a=%31", None),
+        ("A=1", ""),
+        ("&&a=1&", "?a=1"),
+        ("_=123", ""),
+        ("a=1?", None),
+    ],
+)
 def test_arguments_are_those_of_the_policy_in_its_order(query: str, expected: str | None):
     assert text(f"/p?{query}", wide(a="|1|2", b="[0-9]+")) == (None if expected is None else f"/p{expected}")
 
@@ -70,8 +125,12 @@ def test_locations_before_the_routes_have_no_key(path: str):
 
 
 def test_the_first_route_that_matches_anywhere_is_taken():
-    routes = Routes([{"name": name, "match": match, "zone": name} for name, match in
-                     [("late", "b$"), ("early", "^/a"), ("any", "/")]])
+    routes = Routes(
+        [
+            {"name": name, "match": match, "zone": name}
+            for name, match in [("late", "b$"), ("early", "^/a"), ("any", "/")]
+        ]
+    )
     assert [routes.key(path).route for path in ("/a/b", "/ab", "/a", "/")] == ["late", "late", "early", "any"]
 
 
@@ -80,9 +139,10 @@ def test_what_no_route_serves_has_no_key(path: str):
     assert ROUTES.key(path) is None
 
 
-PATHS = strategies.lists(strategies.sampled_from(
-    ["/", ".", "..", "a", "%2e", "%2F", "%25", "ü", "%FF", "?", "&", "a=1", "b=", "#", "%0a"]), max_size=12).map(
-        lambda pieces: "/" + "".join(pieces))
+PATHS = strategies.lists(
+    strategies.sampled_from(["/", ".", "..", "a", "%2e", "%2F", "%25", "ü", "%FF", "?", "&", "a=1", "b=", "#", "%0a"]),
+    max_size=12,
+).map(lambda pieces: "/" + "".join(pieces))
 
 
 @given(PATHS)

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """How hard the warm presses: concurrency, windows, visitors, room."""
+
 from __future__ import annotations
 
 import json
@@ -11,7 +14,7 @@ import pytest
 from plugins.module_utils.cache_warm.pace import Concurrency, Room, Visitors, Windows, percentile
 from plugins.module_utils.cache_warm.zones import Zone
 
-MIB = 2 ** 20
+MIB = 2**20
 
 
 class Servers:
@@ -91,17 +94,20 @@ def at(hours: int, minutes: int):
     return lambda: time.struct_time((2026, 1, 1, hours, minutes, 0, 0, 1, 0))
 
 
-@pytest.mark.parametrize(("windows", "clock", "opens"), [
-    ([], (12, 0), ""),
-    (["22:30-06:00"], (22, 29), "22:30"),
-    (["22:30-06:00"], (22, 30), ""),
-    (["22:30-06:00"], (0, 0), ""),
-    (["22:30-06:00"], (5, 59), ""),
-    (["22:30-06:00"], (6, 0), "22:30"),
-    (["22:30-06:00", "12:00-13:00"], (7, 0), "12:00"),
-    (["22:30-06:00", "12:00-13:00"], (13, 0), "22:30"),
-    (["08:00-08:00"], (3, 0), ""),
-])
+@pytest.mark.parametrize(
+    ("windows", "clock", "opens"),
+    [
+        ([], (12, 0), ""),
+        (["22:30-06:00"], (22, 29), "22:30"),
+        (["22:30-06:00"], (22, 30), ""),
+        (["22:30-06:00"], (0, 0), ""),
+        (["22:30-06:00"], (5, 59), ""),
+        (["22:30-06:00"], (6, 0), "22:30"),
+        (["22:30-06:00", "12:00-13:00"], (7, 0), "12:00"),
+        (["22:30-06:00", "12:00-13:00"], (13, 0), "22:30"),
+        (["08:00-08:00"], (3, 0), ""),
+    ],
+)
 def test_windows(windows, clock, opens):
     assert Windows(windows, at(*clock)).opens() == opens
 
@@ -190,8 +196,10 @@ def test_without_a_log_or_a_limit_nobody_waits(tmp_path):
     assert not Visitors(str(tmp_path / "absent"), 0.0).waiting()
 
 
-@pytest.mark.parametrize(("values", "fraction", "want"), [
-    ([1.0], 0.95, 1.0), (list(range(1, 101)), 0.95, 95), ([3.0, 1.0, 2.0], 0.5, 2.0), ([1.0] * 19 + [9.0], 0.95, 1.0)])
+@pytest.mark.parametrize(
+    ("values", "fraction", "want"),
+    [([1.0], 0.95, 1.0), (list(range(1, 101)), 0.95, 95), ([3.0, 1.0, 2.0], 0.5, 2.0), ([1.0] * 19 + [9.0], 0.95, 1.0)],
+)
 def test_percentile(values, fraction, want):
     assert percentile(values, fraction) == want
 

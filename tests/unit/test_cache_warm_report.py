@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """What came of a warm, and how far it is: reports, status file, metrics."""
+
 from __future__ import annotations
 
 import json
@@ -71,8 +74,15 @@ def test_table_is_made_of_the_file():
     made.problems.append("urls line 3: rubbish; skipped")
     made.sampled("/a", "HIT")
     text = table(json.loads(json.dumps(made.as_dict(1, "too little"))))
-    for wanted in ("exit status 1", "too little", "997", "3 x HTTP 500", "/images/2", "urls line 3",
-                   "1 of 1 were in the cache"):
+    for wanted in (
+        "exit status 1",
+        "too little",
+        "997",
+        "3 x HTTP 500",
+        "/images/2",
+        "urls line 3",
+        "1 of 1 were in the cache",
+    ):
         assert wanted in text
 
 
@@ -147,8 +157,9 @@ def test_metrics_are_in_the_text_format(shown):
     assert 'pages{outcome="miss"} 100\n' in (shown.directory / "warm.prom").read_text()
 
 
-@pytest.mark.parametrize(("seconds", "text"), [
-    (0, "0 s"), (59.6, "1 min"), (65, "1 min 5 s"), (11520, "3 h 12 min"), (187200, "2 d 4 h")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0 s"), (59.6, "1 min"), (65, "1 min 5 s"), (11520, "3 h 12 min"), (187200, "2 d 4 h")]
+)
 def test_duration(seconds, text):
     assert status.duration(seconds) == text
 

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """The streams of pages: what each kind yields, where it goes on, and what it says about rubbish."""
+
 from __future__ import annotations
 
 import datetime
@@ -40,25 +43,33 @@ class Server:
         if path == "/instances":
             arguments = dict(argument.split("=") for argument in query.split("&"))
             since = int(arguments["since"])
-            return json.dumps(self.ids[since:since + int(arguments["limit"])]).encode()
+            return json.dumps(self.ids[since : since + int(arguments["limit"])]).encode()
         if path not in self.documents["documents"]:
             raise NotFound(f"{path}: 404")
         document = self.documents["documents"][path]
         return document if isinstance(document, bytes) else json.dumps(document).encode()
 
 
-LIST = {"name": "instances", "list": "/instances", "page_size": 3, "urls": ["/instances/{id}", "/instances/{id}/tags"],
-        "optional_urls": ["/pyramids/{id}"]}
+LIST = {
+    "name": "instances",
+    "list": "/instances",
+    "page_size": 3,
+    "urls": ["/instances/{id}", "/instances/{id}/tags"],
+    "optional_urls": ["/pyramids/{id}"],
+}
 
 
 # --- Lists of ids. ---
 
+
 def test_list_yields_the_urls_of_each_id_page_by_page():
     server = Server(["a", "b/c", "d", "e"])
     items = list(open_source(LIST | {"refresh": True}, server))
-    assert items[:3] == [Item("/instances/a", "instances", False, True),
-                         Item("/instances/a/tags", "instances", False, True),
-                         Item("/pyramids/a", "instances", True, True)]
+    assert items[:3] == [
+        Item("/instances/a", "instances", False, True),
+        Item("/instances/a/tags", "instances", False, True),
+        Item("/pyramids/a", "instances", True, True),
+    ]
     assert items[3].path == "/instances/b%2Fc"
     assert len(items) == 12
     assert server.asked == [f"/instances?since={since}&limit=3" for since in (0, 3, 4)]
@@ -101,6 +112,7 @@ def test_list_that_ignores_its_arguments_is_an_error():
 
 # --- The catalogue. ---
 
+
 def test_catalogue_yields_the_pictures(tmp_path):
     file = tmp_path / "catalogue.json"
     file.write_text(json.dumps({"studies": [{"thumbnail": "/instances/a/rendered?width=256"}, {"thumbnail": None}]}))
@@ -123,15 +135,23 @@ def test_catalogue_that_is_none_is_an_error(tmp_path):
 
 # --- Files of URLs. ---
 
+
 def urls(file: Path, cursor=None):
     return open_source({"name": "mine", "kind": "urls", "file": str(file)}, no_fetch, cursor)
 
 
 def test_urls_are_paths_and_urls_without_rubbish(tmp_path):
     file = tmp_path / "urls.txt"
-    file.write_bytes("\ufeff# comment\n/a?width=256\r\n\n  https://Example.org/b?x=1#fragment  \nHTTP://h\n"
-                     "http://h?q\n/ä\nno path\nftp://h/x\n/a b\n/%zz\n/a\x01b\nhttps:///x\n".encode()
-                     + b"/\xff\n" + b"/" + b"x" * 70000 + b"\n/" + b"y" * 9000 + b"\n/last")
+    file.write_bytes(
+        "\ufeff# comment\n/a?width=256\r\n\n  https://Example.org/b?x=1#fragment  \nHTTP://h\n"
+        "http://h?q\n/ä\nno path\nftp://h/x\n/a b\n/%zz\n/a\x01b\nhttps:///x\n".encode()
+        + b"/\xff\n"
+        + b"/"
+        + b"x" * 70000
+        + b"\n/"
+        + b"y" * 9000
+        + b"\n/last"
+    )
     stream = urls(file)
     assert paths(stream) == ["/a?width=256", "/b?x=1", "/", "/?q", "/%C3%A4", "/last"]
     numbers = [int(sentence.split(" line ")[1].split(":")[0]) for sentence in stream.problems]
@@ -195,14 +215,20 @@ URLSET = '<?xml version="1.0"?><urlset xmlns="http://www.sitemaps.org/schemas/si
 
 
 def urlset(*locations: str) -> bytes:
-    return URLSET.format("".join(
-        f"<url><loc> {location} </loc><image:image><image:loc>/no</image:loc></image:image></url>"
-        for location in locations)).encode()
+    return URLSET.format(
+        "".join(
+            f"<url><loc> {location} </loc><image:image><image:loc>/no</image:loc></image:image></url>"
+            for location in locations
+        )
+    ).encode()
 
 
 def index(*locations: str) -> bytes:
-    return ("<sitemapindex>" + "".join(f"<sitemap><loc>{location}</loc></sitemap>" for location in locations)
-            + "</sitemapindex>").encode()
+    return (
+        "<sitemapindex>"
+        + "".join(f"<sitemap><loc>{location}</loc></sitemap>" for location in locations)
+        + "</sitemapindex>"
+    ).encode()
 
 
 def test_sitemap_of_a_file(tmp_path):
@@ -218,8 +244,9 @@ def test_sitemap_index_of_files_packed(tmp_path):
     (tmp_path / "two.xml").write_bytes(urlset("/2"))
     file = tmp_path / "sitemap.xml"
     file.write_bytes(gzip.compress(index("https://h/one.xml.gz", "https://h/two.xml", "https://h/three.xml")))
-    stream = open_source({"name": "map", "kind": "sitemap", "path": str(file)},
-                         Server(documents={"https://h/three.xml": urlset("/3")}))
+    stream = open_source(
+        {"name": "map", "kind": "sitemap", "path": str(file)}, Server(documents={"https://h/three.xml": urlset("/3")})
+    )
     assert paths(stream) == ["/1", "/2", "/3"]
 
 
@@ -236,9 +263,14 @@ def test_sitemap_index_by_url_goes_on_at_its_last_sitemap():
 
 
 def test_a_broken_sitemap_of_an_index_is_reported_and_skipped():
-    server = Server(documents={"/s.xml": index("https://h/cut", "https://h/none", "https://h/nested", "https://h/good"),
-                               "https://h/cut": urlset("/1", "/2")[:-9], "https://h/nested": index("/x"),
-                               "https://h/good": urlset("/3")})
+    server = Server(
+        documents={
+            "/s.xml": index("https://h/cut", "https://h/none", "https://h/nested", "https://h/good"),
+            "https://h/cut": urlset("/1", "/2")[:-9],
+            "https://h/nested": index("/x"),
+            "https://h/good": urlset("/3"),
+        }
+    )
     stream = open_source({"name": "map", "kind": "sitemap", "url": "/s.xml"}, server)
     assert paths(stream) == ["/1", "/2", "/3"]
     assert [sentence.split(":")[1][:9] for sentence in stream.problems] == ["//h/cut", "//h/none", "//h/neste"]
@@ -257,8 +289,22 @@ TODAY = datetime.date.today()
 
 def line(path: str, days_ago: int = 0, **fields: object) -> str:
     day = TODAY - datetime.timedelta(days=days_ago)
-    return json.dumps({"time": f"{day}T12:00:00+00:00", "client": "192.0.2.1", "method": "GET", "path": path,
-                       "status": 200, "route": "thumbnail", "cache": "HIT", "agent": "Firefox", **fields}) + "\n"
+    return (
+        json.dumps(
+            {
+                "time": f"{day}T12:00:00+00:00",
+                "client": "192.0.2.1",
+                "method": "GET",
+                "path": path,
+                "status": 200,
+                "route": "thumbnail",
+                "cache": "HIT",
+                "agent": "Firefox",
+                **fields,
+            }
+        )
+        + "\n"
+    )
 
 
 def access_log(*files: str, **keys: object):
@@ -274,9 +320,18 @@ def test_access_log_yields_the_most_visited_first(tmp_path):
 
 
 def test_access_log_counts_visits_alone(tmp_path):
-    (tmp_path / "access.log").write_text("".join([
-        line("/static", route=""), line("/gone", status=404), line("/posted", method="POST"),
-        line("/own", agent="imaging.repository-warm"), line("/old", days_ago=9), line("/seen", status=304)]))
+    (tmp_path / "access.log").write_text(
+        "".join(
+            [
+                line("/static", route=""),
+                line("/gone", status=404),
+                line("/posted", method="POST"),
+                line("/own", agent="imaging.repository-warm"),
+                line("/old", days_ago=9),
+                line("/seen", status=304),
+            ]
+        )
+    )
     assert paths(access_log(f"{tmp_path}/access.log", days=7)) == ["/seen"]
 
 
@@ -295,14 +350,23 @@ def test_access_log_of_another_site(tmp_path):
         f'192.0.2.1 - - [{day}:10:00:00 +0000] "GET /a?x=1 HTTP/1.1" 200 17\n'
         f'192.0.2.1 - - [{day}:10:00:00 +0000] "GET /own HTTP/1.1" 200 17 "-" "imaging.repository-warm"\n'
         f'192.0.2.1 - - [{day}:10:00:00 +0000] "HEAD /b HTTP/1.1" 200 0 "-" "Firefox"\n'
-        '192.0.2.1 - - [01/Jan/2020:10:00:00 +0000] "GET /old HTTP/1.1" 200 17 "-" "Firefox"\n')
+        '192.0.2.1 - - [01/Jan/2020:10:00:00 +0000] "GET /old HTTP/1.1" 200 17 "-" "Firefox"\n'
+    )
     assert paths(access_log(f"{tmp_path}/access.log", days=2)) == ["/a?x=1"]
 
 
 def test_access_log_reports_rubbish(tmp_path):
     file = tmp_path / "access.log"
-    file.write_bytes(b'{"time":\nnothing\n{}\n' + line("/a").encode() + b"\x00\xff" * 10 + b"\n"
-                     + line("no path").encode() + b"x" * 100000 + b"\n" + line("/b").encode())
+    file.write_bytes(
+        b'{"time":\nnothing\n{}\n'
+        + line("/a").encode()
+        + b"\x00\xff" * 10
+        + b"\n"
+        + line("no path").encode()
+        + b"x" * 100000
+        + b"\n"
+        + line("/b").encode()
+    )
     stream = access_log(str(file), f"{tmp_path}/none*")
     assert sorted(stream, key=lambda item: item.path) == [Item("/a", "visits"), Item("/b", "visits")]
     found = [sentence.removeprefix(f"{file} line ").split(":")[0] for sentence in stream.problems]
@@ -324,20 +388,34 @@ def test_access_log_counts_in_bounded_memory_and_keeps_the_most_visited(tmp_path
 
 # --- Studies. ---
 
-STUDIES = {"name": "chosen", "kind": "studies", "urls": ["/studies/{id}"],
-           "children": [{"list": "/studies/{id}/series", "urls": ["/series/{id}"],
-                         "optional_urls": ["/pyramids/{id}"]}]}
+STUDIES = {
+    "name": "chosen",
+    "kind": "studies",
+    "urls": ["/studies/{id}"],
+    "children": [{"list": "/studies/{id}/series", "urls": ["/series/{id}"], "optional_urls": ["/pyramids/{id}"]}],
+}
 
 
 def study_server() -> Server:
-    return Server(documents={f"/studies/{number}/series": [{"ID": f"{number}{letter}"} for letter in "ab"]
-                             for number in range(4)})
+    return Server(
+        documents={f"/studies/{number}/series": [{"ID": f"{number}{letter}"} for letter in "ab"] for number in range(4)}
+    )
 
 
 def test_studies_yield_their_pages_and_their_childrens():
     stream = open_source(STUDIES | {"ids": ["1", "unknown", "2"]}, study_server())
-    assert paths(stream) == ["/studies/1", "/series/1a", "/pyramids/1a", "/series/1b", "/pyramids/1b",
-                             "/studies/2", "/series/2a", "/pyramids/2a", "/series/2b", "/pyramids/2b"]
+    assert paths(stream) == [
+        "/studies/1",
+        "/series/1a",
+        "/pyramids/1a",
+        "/series/1b",
+        "/pyramids/1b",
+        "/studies/2",
+        "/series/2a",
+        "/pyramids/2a",
+        "/series/2b",
+        "/pyramids/2b",
+    ]
     assert stream.problems == ["ids of chosen: the image server has no study unknown; skipped"]
 
 
@@ -357,16 +435,26 @@ def test_studies_go_on_at_the_last_study(tmp_path, of_a_file: bool):
 
 # --- Entries. ---
 
+
 def test_order_is_priority_then_place():
-    entries = [{"name": "a"}, {"name": "b", "priority": 5}, {"name": "c", "priority": 100},
-               {"name": "d", "priority": -1}]
+    entries = [
+        {"name": "a"},
+        {"name": "b", "priority": 5},
+        {"name": "c", "priority": 100},
+        {"name": "d", "priority": -1},
+    ]
     assert [entry["name"] for entry in in_order(entries)] == ["d", "b", "a", "c"]
 
 
-GOOD = [LIST, STUDIES | {"ids": ["a"], "priority": 3, "refresh": True},
-        {"name": "a", "kind": "catalogue", "path": "/x"}, {"name": "a", "kind": "urls", "file": "/x"},
-        {"name": "a", "kind": "sitemap", "url": "https://h/x"}, {"name": "a", "kind": "sitemap", "path": "/x"},
-        {"name": "a", "kind": "access_log", "files": ["/x*"], "days": 7}]
+GOOD = [
+    LIST,
+    STUDIES | {"ids": ["a"], "priority": 3, "refresh": True},
+    {"name": "a", "kind": "catalogue", "path": "/x"},
+    {"name": "a", "kind": "urls", "file": "/x"},
+    {"name": "a", "kind": "sitemap", "url": "https://h/x"},
+    {"name": "a", "kind": "sitemap", "path": "/x"},
+    {"name": "a", "kind": "access_log", "files": ["/x*"], "days": 7},
+]
 
 
 @pytest.mark.parametrize("entry", GOOD)
@@ -374,37 +462,62 @@ def test_good_entries_have_no_problems(entry: dict):
     assert not problems(entry)
 
 
-@pytest.mark.parametrize("entry, found", [
-    ("text", ["'text' is no entry"]),
-    ({"name": "a", "kind": "sitmap"}, ["kind: there is no kind 'sitmap'; write one of list, "]),
-    ({"kind": 7}, ["kind: there is no kind 7"]),
-    ({}, ["name: is missing", "list: is missing", "page_size: is missing",
-          "urls: is missing; give urls or optional_urls"]),
-    (LIST | {"url": []}, ["url: is unknown; did you mean urls?"]),
-    (LIST | {"zzz": 1}, ["zzz: is unknown; known are name, kind, "]),
-    (LIST | {"urls": ["/no/id"]},
-     ["urls: ['/no/id'] must be a list of paths that begin with / and hold {id}; correct it"]),
-    (LIST | {"page_size": True, "refresh": "yes", "name": ""},
-     ["page_size: True must be", "refresh: 'yes'", "name: ''"]),
-    (STUDIES, ["ids: is missing; give ids or file"]),
-    (STUDIES | {"ids": ["a"], "file": "/x"}, ["file: stands beside ids; give one of them"]),
-    (STUDIES | {"ids": ["a"], "children": [{"list": "/x"}]},
-     ["children[0].list: '/x' must be a path that begins with / and holds {id}", "children[0].urls: is missing"]),
-    (STUDIES | {"ids": ["a"], "children": ["x"]}, ["children: ['x'] must be"]),
-    ({"name": "a", "kind": "access_log", "files": "/x", "days": 0}, ["files: '/x' must be", "days: 0 must be"]),
-])
+@pytest.mark.parametrize(
+    "entry, found",
+    [
+        ("text", ["'text' is no entry"]),
+        ({"name": "a", "kind": "sitmap"}, ["kind: there is no kind 'sitmap'; write one of list, "]),
+        ({"kind": 7}, ["kind: there is no kind 7"]),
+        (
+            {},
+            [
+                "name: is missing",
+                "list: is missing",
+                "page_size: is missing",
+                "urls: is missing; give urls or optional_urls",
+            ],
+        ),
+        (LIST | {"url": []}, ["url: is unknown; did you mean urls?"]),
+        (LIST | {"zzz": 1}, ["zzz: is unknown; known are name, kind, "]),
+        (
+            LIST | {"urls": ["/no/id"]},
+            ["urls: ['/no/id'] must be a list of paths that begin with / and hold {id}; correct it"],
+        ),
+        (
+            LIST | {"page_size": True, "refresh": "yes", "name": ""},
+            ["page_size: True must be", "refresh: 'yes'", "name: ''"],
+        ),
+        (STUDIES, ["ids: is missing; give ids or file"]),
+        (STUDIES | {"ids": ["a"], "file": "/x"}, ["file: stands beside ids; give one of them"]),
+        (
+            STUDIES | {"ids": ["a"], "children": [{"list": "/x"}]},
+            ["children[0].list: '/x' must be a path that begins with / and holds {id}", "children[0].urls: is missing"],
+        ),
+        (STUDIES | {"ids": ["a"], "children": ["x"]}, ["children: ['x'] must be"]),
+        ({"name": "a", "kind": "access_log", "files": "/x", "days": 0}, ["files: '/x' must be", "days: 0 must be"]),
+    ],
+)
 def test_problems_of_entries(entry: object, found: list[str]):
     told = problems(entry)
     assert len(told) == len(found), told
     assert all(sentence.startswith(begin) for sentence, begin in zip(sorted(told), sorted(found))), told
 
 
-@given(strategies.recursive(
-    strategies.none() | strategies.booleans() | strategies.integers() | strategies.text(max_size=8),
-    lambda inner: strategies.lists(inner, max_size=3) | strategies.dictionaries(
-        strategies.sampled_from(["name", "kind", "urls", "list", "ids", "children", "file", "files", "x"]), inner,
-        max_size=4),
-    max_leaves=8), strategies.sampled_from([*sources.KINDS, None]))
+@given(
+    strategies.recursive(
+        strategies.none() | strategies.booleans() | strategies.integers() | strategies.text(max_size=8),
+        lambda inner: (
+            strategies.lists(inner, max_size=3)
+            | strategies.dictionaries(
+                strategies.sampled_from(["name", "kind", "urls", "list", "ids", "children", "file", "files", "x"]),
+                inner,
+                max_size=4,
+            )
+        ),
+        max_leaves=8,
+    ),
+    strategies.sampled_from([*sources.KINDS, None]),
+)
 def test_problems_never_stumble(entry: object, kind: str | None):
     if isinstance(entry, dict) and kind:
         entry["kind"] = kind
@@ -413,19 +526,28 @@ def test_problems_never_stumble(entry: object, kind: str | None):
 
 # --- Memory. ---
 
+
 def test_a_long_file_takes_little_memory(tmp_path):
     """In a process of its own, whose peak is its own; bounded far below what the lines themselves would take."""
     file = tmp_path / "urls"
     with open(file, "w", encoding="ascii") as stream:
         for number in range(300_000):
             stream.write(f"/instances/{number:044}/rendered?width=256\n")
-    script = ("import resource, sys\n"
-              "from plugins.module_utils.cache_warm.sources import open_source\n"
-              "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-              "stream = open_source({'name': 'a', 'kind': 'urls', 'file': sys.argv[1]}, None)\n"
-              "count = sum(1 for item in stream)\n"
-              "print(count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n")
-    done = subprocess.run([sys.executable, "-c", script, str(file)], capture_output=True, text=True, check=True,
-                          cwd=Path(__file__).parents[2], timeout=120)
+    script = (
+        "import resource, sys\n"
+        "from plugins.module_utils.cache_warm.sources import open_source\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "stream = open_source({'name': 'a', 'kind': 'urls', 'file': sys.argv[1]}, None)\n"
+        "count = sum(1 for item in stream)\n"
+        "print(count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(file)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+        timeout=120,
+    )
     count, kib = map(int, done.stdout.split())
     assert count == 300_000 and kib < 4096

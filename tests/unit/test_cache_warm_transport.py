@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """How pages are fetched: libcurl over real sockets, in this process and in others."""
+
 from __future__ import annotations
 
 import email.utils
@@ -10,8 +13,14 @@ import time
 import pytest
 
 from plugins.module_utils.cache_warm import transport as transport_module
-from plugins.module_utils.cache_warm.transport import (START_BYTES, USER_AGENT, Transport, TransportError, Workers,
-                                                       retry_after_seconds)
+from plugins.module_utils.cache_warm.transport import (
+    START_BYTES,
+    USER_AGENT,
+    Transport,
+    TransportError,
+    Workers,
+    retry_after_seconds,
+)
 from tests.warm.conftest import PICTURE, ImageServer
 
 pytest.importorskip("pycurl")
@@ -59,13 +68,19 @@ def test_answers_are_told_apart(server, make_transport):
     assert answers[4].retry_after == "7"
 
 
-@pytest.mark.parametrize(("name", "error"), [
-    ("cutalways", "answer cut off"), ("cutchunked", "answer cut off"), ("reset", "connection reset"),
-    ("close", "connection closed without an answer"), ("drip", "time-out"),
-])
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("cutalways", "answer cut off"),
+        ("cutchunked", "answer cut off"),
+        ("reset", "connection reset"),
+        ("close", "connection closed without an answer"),
+        ("drip", "time-out"),
+    ],
+)
 def test_errors_are_named(server, make_transport, name, error):
     transport = make_transport(timeout_seconds=0.5)
-    answer, = fetch(transport, f"http://127.0.0.1:{server.port}/images/{name}-1")
+    (answer,) = fetch(transport, f"http://127.0.0.1:{server.port}/images/{name}-1")
     # How an answer in chunks is cut off, libcurl says in one of two ways.
     errors = {error, "connection reset"} if name == "cutchunked" else {error}
     assert answer.status == 0 and answer.error in errors
@@ -74,7 +89,7 @@ def test_errors_are_named(server, make_transport, name, error):
 def test_bodies_of_lists_are_kept(server, make_transport):
     server.number_of_images = 3
     transport = make_transport()
-    answer, = fetch(transport, f"http://127.0.0.1:{server.port}/images?since=1&limit=5", want_body=True)
+    (answer,) = fetch(transport, f"http://127.0.0.1:{server.port}/images?since=1&limit=5", want_body=True)
     assert answer.body == b'["image-1", "image-2"]'
     # The handle is used again, for a request that wants none.
     assert fetch(transport, f"http://127.0.0.1:{server.port}/images/image-1")[0].body == b""
@@ -97,14 +112,14 @@ def test_the_path_is_sent_as_it_is(server, make_transport):
 
 
 def test_what_is_no_url_is_an_answer(make_transport):
-    answer, = fetch(make_transport(), "http://127.0.0.1:1/a b")
+    (answer,) = fetch(make_transport(), "http://127.0.0.1:1/a b")
     assert answer.status == 0 and answer.error
 
 
 def test_nobody_listens(make_transport):
     with socket.socket() as placeholder:
         placeholder.bind(("127.0.0.1", 0))
-        answer, = fetch(make_transport(), f"http://127.0.0.1:{placeholder.getsockname()[1]}/")
+        (answer,) = fetch(make_transport(), f"http://127.0.0.1:{placeholder.getsockname()[1]}/")
     assert answer.error == "connection refused"
 
 
@@ -140,8 +155,18 @@ def test_without_pycurl_the_package_is_named(monkeypatch):
             make()
 
 
-@pytest.mark.parametrize(("value", "seconds"), [
-    ("0", 0.0), ("120", 120.0), (email.utils.formatdate(1_000_060, usegmt=True), 60.0),
-    (email.utils.formatdate(999_000, usegmt=True), 0.0), ("soon", None), ("-5", None), ("", None), ("1.5", None)])
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0.0),
+        ("120", 120.0),
+        (email.utils.formatdate(1_000_060, usegmt=True), 60.0),
+        (email.utils.formatdate(999_000, usegmt=True), 0.0),
+        ("soon", None),
+        ("-5", None),
+        ("", None),
+        ("1.5", None),
+    ],
+)
 def test_retry_after(value, seconds):
     assert retry_after_seconds(value, 1_000_000.0) == seconds

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """The files of a zone; tests/warm/test_keys.py reads those that the real nginx writes."""
+
 from __future__ import annotations
 
 import os
@@ -32,8 +35,21 @@ def store(zone: Zone, key: Key, body: bytes = b"x" * 5000, length: int | None = 
     start = HEADER_BYTES + len(key_line)
     now = int(time.time())
     header = struct.pack(
-        "=QqqqqqIHHHB128sB", changed.get("version", 5), changed.get("valid", now + 60), 0, 0, now, now, 0, 0,
-        start + changed.get("shift", 0), start + len(headers), 0, b"", changed.get("vary", 0))
+        "=QqqqqqIHHHB128sB",
+        changed.get("version", 5),
+        changed.get("valid", now + 60),
+        0,
+        0,
+        now,
+        now,
+        0,
+        0,
+        start + changed.get("shift", 0),
+        start + len(headers),
+        0,
+        b"",
+        changed.get("vary", 0),
+    )
     file = file_of(zone, key)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(header.ljust(HEADER_BYTES, b"\0") + key_line + headers + body)
@@ -53,8 +69,10 @@ def test_a_fresh_answer_is_cached(zone, path: str, length: int | None):
     assert cached(zone, key)
 
 
-@pytest.mark.parametrize("changed", [{"version": 3}, {"valid": 0}, {"key_text": "/b"}, {"shift": 1}, {"vary": 5},
-                                     {"length": 4999}, {"length": 5001}])
+@pytest.mark.parametrize(
+    "changed",
+    [{"version": 3}, {"valid": 0}, {"key_text": "/b"}, {"shift": 1}, {"vary": 5}, {"length": 4999}, {"length": 5001}],
+)
 def test_what_nginx_would_not_answer_from_is_not_cached(zone, changed: dict):
     key = ROUTES.key("/a")
     store(zone, key, **changed)

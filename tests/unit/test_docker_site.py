@@ -1,11 +1,15 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """The plan of the Docker provider: what is found and what is wanted lead to exactly the right steps."""
+
 from __future__ import annotations
 
 import copy
 import json
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from plugins.module_utils import docker_site, plan
 
@@ -16,8 +20,12 @@ SITE = {
     "docker": {"directory": "/var/lib/imaging-repository", "network": {"cidr": "172.30.77.0/24"}},
     "public": {"https_port": 8443, "http_port": 8080},
     "hosts": [
-        {"name": "database", "memory_mib": 768, "address": "172.30.77.16",
-         "volumes": [{"name": "db", "gib": 2, "mount": "/var/lib/postgresql"}]},
+        {
+            "name": "database",
+            "memory_mib": 768,
+            "address": "172.30.77.16",
+            "volumes": [{"name": "db", "gib": 2, "mount": "/var/lib/postgresql"}],
+        },
         {"name": "proxy", "memory_mib": 512, "address": "172.30.77.64", "public": True, "volumes": []},
     ],
 }
@@ -33,24 +41,39 @@ def applied(want: dict) -> dict:
     return {
         "network": {"site": want["name"], "cidr": want["cidr"]},
         "packages": True,
-        "volumes": {volume["file"]: {"bytes": volume["bytes"], "loop": f"/dev/loop{number}"}
-                    for number, volume in enumerate(want["volumes"])},
-        "hosts": {host["name"]: {"site": want["name"], "running": True, "memory_bytes": host["memory_bytes"],
-                                 "specification": json.loads(docker_site.specification_label(host["specification"]))}
-                  for host in want["hosts"]},
+        "volumes": {
+            volume["file"]: {"bytes": volume["bytes"], "loop": f"/dev/loop{number}"}
+            for number, volume in enumerate(want["volumes"])
+        },
+        "hosts": {
+            host["name"]: {
+                "site": want["name"],
+                "running": True,
+                "memory_bytes": host["memory_bytes"],
+                "specification": json.loads(docker_site.specification_label(host["specification"])),
+            }
+            for host in want["hosts"]
+        },
     }
 
 
 def steps_of(site: dict, found: dict, replace: list[str] | None = None) -> dict:
-    return {(step["kind"], step["name"]): (step["action"], step["detail"])
-            for step in docker_site.plan(docker_site.wanted(site, replace), found)}
+    return {
+        (step["kind"], step["name"]): (step["action"], step["detail"])
+        for step in docker_site.plan(docker_site.wanted(site, replace), found)
+    }
 
 
 def test_a_new_site_is_created_whole():
     steps = steps_of(SITE, nothing())
     assert {action for action, _detail in steps.values()} == {"create"}
-    assert set(steps) == {("network", "demo"), ("packages", docker_site.PACKAGES_NAME), ("volume", "database-db"),
-                          ("host", "demo-database"), ("host", "demo-proxy")}
+    assert set(steps) == {
+        ("network", "demo"),
+        ("packages", docker_site.PACKAGES_NAME),
+        ("volume", "database-db"),
+        ("host", "demo-database"),
+        ("host", "demo-proxy"),
+    }
 
 
 def test_the_plan_of_an_applied_plan_keeps_everything():
@@ -59,15 +82,20 @@ def test_the_plan_of_an_applied_plan_keeps_everything():
 
 
 hosts = st.lists(
-    st.fixed_dictionaries({
-        "name": st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True),
-        "memory_mib": st.integers(64, 4096),
-        "address": st.ip_addresses(v=4, network="172.30.77.0/24").map(str),
-        "public": st.booleans(),
-        "volumes": st.lists(st.fixed_dictionaries({"name": st.sampled_from(["a", "b", "c"]),
-                                                   "gib": st.integers(1, 100)}),
-                            unique_by=lambda volume: volume["name"]),
-    }), unique_by=lambda host: host["name"])
+    st.fixed_dictionaries(
+        {
+            "name": st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True),
+            "memory_mib": st.integers(64, 4096),
+            "address": st.ip_addresses(v=4, network="172.30.77.0/24").map(str),
+            "public": st.booleans(),
+            "volumes": st.lists(
+                st.fixed_dictionaries({"name": st.sampled_from(["a", "b", "c"]), "gib": st.integers(1, 100)}),
+                unique_by=lambda volume: volume["name"],
+            ),
+        }
+    ),
+    unique_by=lambda host: host["name"],
+)
 
 
 @given(hosts)
@@ -94,7 +122,9 @@ def changed_site(**host) -> dict:
 
 def test_a_second_site_joins_the_package_cache_of_the_first():
     assert steps_of(SITE, {**nothing(), "packages": False})["packages", docker_site.PACKAGES_NAME] == (
-        "change", "join the network of this site")
+        "change",
+        "join the network of this site",
+    )
 
 
 def test_a_larger_volume_grows():
@@ -112,7 +142,9 @@ def test_a_smaller_volume_is_refused():
 def test_more_memory_is_given_in_place():
     found = applied(docker_site.wanted(SITE))
     assert steps_of(changed_site(memory_mib=1024), found)["host", "demo-database"] == (
-        "change", "memory 768 -> 1024 MiB")
+        "change",
+        "memory 768 -> 1024 MiB",
+    )
 
 
 def test_another_address_needs_the_users_word():
@@ -132,11 +164,14 @@ def test_a_reboot_of_the_machine_attaches_and_starts():
     assert steps["host", "demo-database"] == ("change", "start")
 
 
-@pytest.mark.parametrize("kind, name, spoil", [
-    ("network", "demo", lambda found: found["network"].update(site=None)),
-    ("network", "demo", lambda found: found["network"].update(cidr="10.0.0.0/24")),
-    ("host", "demo-proxy", lambda found: found["hosts"]["demo-proxy"].update(site="other")),
-])
+@pytest.mark.parametrize(
+    "kind, name, spoil",
+    [
+        ("network", "demo", lambda found: found["network"].update(site=None)),
+        ("network", "demo", lambda found: found["network"].update(cidr="10.0.0.0/24")),
+        ("host", "demo-proxy", lambda found: found["hosts"]["demo-proxy"].update(site="other")),
+    ],
+)
 def test_what_is_not_ours_is_refused(kind, name, spoil):
     found = applied(docker_site.wanted(SITE))
     spoil(found)
@@ -163,8 +198,9 @@ def test_a_removal_leaves_other_sites_alone():
     want = docker_site.wanted(SITE)
     found = applied(want)
     found["hosts"]["demo-proxy"]["site"] = None
-    assert ("host", "demo-proxy") not in {(step["kind"], step["name"])
-                                          for step in docker_site.removal(want, found, destroy_volumes=True)}
+    assert ("host", "demo-proxy") not in {
+        (step["kind"], step["name"]) for step in docker_site.removal(want, found, destroy_volumes=True)
+    }
 
 
 def test_the_table_is_aligned():

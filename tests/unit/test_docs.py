@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """What is written twice must say the same: generated documents, defaults and argument specifications."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """The gallery's pages: what is vendored is what was recorded, and nothing breaks a strict content security policy."""
 
 from __future__ import annotations
@@ -9,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-PAGES = Path(__file__).parents[2] / 'roles/gallery/files/gallery'
-VENDORED = PAGES / 'vendor/openseadragon'
-HTML = sorted(PAGES.glob('*.html'))
-OWN = [path for path in sorted(PAGES.rglob('*')) if path.is_file() and 'vendor' not in path.parts]
+PAGES = Path(__file__).parents[2] / "roles/gallery/files/gallery"
+VENDORED = PAGES / "vendor/openseadragon"
+HTML = sorted(PAGES.glob("*.html"))
+OWN = [path for path in sorted(PAGES.rglob("*")) if path.is_file() and "vendor" not in path.parts]
 
 
 class Page(HTMLParser):
@@ -27,58 +29,58 @@ class Page(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
 
-@pytest.mark.parametrize('name', ['openseadragon.min.js', 'LICENSE'])
+@pytest.mark.parametrize("name", ["openseadragon.min.js", "LICENSE"])
 def test_vendored_files_are_the_recorded_ones(name: str) -> None:
     recorded = re.search(
-        rf'^- {re.escape(name)}: `sha256-([0-9a-f]{{64}})`$', (VENDORED / 'README.md').read_text(), re.M
+        rf"^- {re.escape(name)}: `sha256-([0-9a-f]{{64}})`$", (VENDORED / "README.md").read_text(), re.M
     )
     assert recorded and hashlib.sha256((VENDORED / name).read_bytes()).hexdigest() == recorded[1]
 
 
 def test_vendored_version_is_the_recorded_one() -> None:
-    version = re.search(r'^# OpenSeadragon (\S+)$', (VENDORED / 'README.md').read_text(), re.M)
-    assert version and f'openseadragon {version[1]}' in (VENDORED / 'openseadragon.min.js').read_text()[:200]
+    version = re.search(r"^# OpenSeadragon (\S+)$", (VENDORED / "README.md").read_text(), re.M)
+    assert version and f"openseadragon {version[1]}" in (VENDORED / "openseadragon.min.js").read_text()[:200]
 
 
-@pytest.mark.parametrize('path', HTML, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", HTML, ids=lambda path: path.name)
 def test_pages_keep_to_a_strict_content_security_policy(path: Path) -> None:
     for tag, attributes in Page(path).tags:
-        assert tag != 'script' or attributes.get('src'), 'no inline script'
-        assert tag != 'style', 'no inline style'
-        assert 'style' not in attributes and not [name for name in attributes if name.startswith('on')]
+        assert tag != "script" or attributes.get("src"), "no inline script"
+        assert tag != "style", "no inline style"
+        assert "style" not in attributes and not [name for name in attributes if name.startswith("on")]
 
 
-@pytest.mark.parametrize('path', HTML, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", HTML, ids=lambda path: path.name)
 def test_pages_are_whole_and_refer_only_to_files_that_exist(path: Path) -> None:
     page = Page(path)
     names = [tag for tag, _attributes in page.tags]
     attributes_of = dict(page.tags)
-    assert attributes_of['html'].get('lang') == 'en' and names.count('h1') == (0 if path.name == 'study.html' else 1)
-    assert any(attributes.get('name') == 'viewport' for tag, attributes in page.tags if tag == 'meta')
+    assert attributes_of["html"].get("lang") == "en" and names.count("h1") == (0 if path.name == "study.html" else 1)
+    assert any(attributes.get("name") == "viewport" for tag, attributes in page.tags if tag == "meta")
     for tag, attributes in page.tags:
-        for reference in (attributes.get('src'), attributes.get('href')):
-            if reference and reference.startswith('/') and reference not in ('/', '/catalogue.json'):
-                assert (PAGES / reference[1:]).is_file(), f'{tag} {reference}'
-        assert tag != 'img' or {'alt', 'width', 'height'} <= set(attributes)
-        assert tag != 'button' or attributes.get('type') == 'button'
+        for reference in (attributes.get("src"), attributes.get("href")):
+            if reference and reference.startswith("/") and reference not in ("/", "/catalogue.json"):
+                assert (PAGES / reference[1:]).is_file(), f"{tag} {reference}"
+        assert tag != "img" or {"alt", "width", "height"} <= set(attributes)
+        assert tag != "button" or attributes.get("type") == "button"
 
 
-@pytest.mark.parametrize('path', OWN, ids=lambda path: str(path.relative_to(PAGES)))
+@pytest.mark.parametrize("path", OWN, ids=lambda path: str(path.relative_to(PAGES)))
 def test_nothing_comes_from_another_host_or_makes_markup_of_data(path: Path) -> None:
     text = path.read_text()
-    assert set(re.findall(r'https?://[\w.-]+', text)) <= {'http://www.w3.org'}
-    assert not re.search(r'innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function', text)
+    assert set(re.findall(r"https?://[\w.-]+", text)) <= {"http://www.w3.org"}
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text)
 
 
-@pytest.mark.parametrize('path', sorted((PAGES / 'js').glob('*.js')), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((PAGES / "js").glob("*.js")), ids=lambda path: path.name)
 def test_modules_import_only_what_others_export(path: Path) -> None:
     text = path.read_text()
     imports = re.findall(r'^import \{([^}]+)\} from "\./([\w.]+)";$', text, re.M)
-    assert len(imports) == len(re.findall(r'^import\b', text, re.M))
-    used = re.sub(r'^import [^;]*;', '', text, flags=re.M)
+    assert len(imports) == len(re.findall(r"^import\b", text, re.M))
+    used = re.sub(r"^import [^;]*;", "", text, flags=re.M)
     for names, source in imports:
-        other = (PAGES / 'js' / source).read_text()
-        exported = set(re.findall(r'^export (?:async )?(?:function|class|const) (\w+)', other, re.M))
-        imported = set(re.findall(r'\w+', names))
+        other = (PAGES / "js" / source).read_text()
+        exported = set(re.findall(r"^export (?:async )?(?:function|class|const) (\w+)", other, re.M))
+        imported = set(re.findall(r"\w+", names))
         assert imported <= exported, source
-        assert imported <= set(re.findall(r'\w+', used)), f'{path.name} does not use all of {names}'
+        assert imported <= set(re.findall(r"\w+", used)), f"{path.name} does not use all of {names}"

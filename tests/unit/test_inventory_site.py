@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """The inventory plugin and validate.yml, through the real commands."""
 
 from __future__ import annotations
@@ -146,8 +148,7 @@ def test_static_servers_are_reached_by_the_ssh_configuration_of_the_file(write: 
     assert hosts["clinic-database"]["ansible_ssh_common_args"] == f"-F '{configuration}' -o ProxyJump=debian@192.0.2.80"
     configuration.unlink()
     assert problems(inventory(write({"site": site}))) == [
-        f"site.static.ssh_config: '{configuration}' does not exist; "
-        f"write a path from {REPOSITORY} or an absolute one"
+        f"site.static.ssh_config: '{configuration}' does not exist; write a path from {REPOSITORY} or an absolute one"
     ]
 
 
@@ -155,7 +156,10 @@ OPENSTACK = {
     "name": "lab",
     "provider": "openstack",
     "openstack": {
-        "cloud": "nowhere", "image": "b", "network": {"external": "c"}, "ssh_from": ["198.51.100.0/24"],
+        "cloud": "nowhere",
+        "image": "b",
+        "network": {"external": "c"},
+        "ssh_from": ["198.51.100.0/24"],
     },
     "public": {"name": "images.example.org", "address": "192.0.2.80"},
     "hosts": [

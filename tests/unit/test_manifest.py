@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """The manifest of a load: every mistake is found at once, and says what to do."""
+
 from __future__ import annotations
 
 import os
@@ -21,39 +24,64 @@ def test_the_sample_manifest_is_good():
         assert manifest.problems(yaml.safe_load(stream), "samples/manifest.yml") == []
 
 
-@pytest.mark.parametrize(("document", "expected"), [
-    (None, "m: is empty, not a mapping; begin with 'studies:', see docs/load.md"),
-    ([GOOD], "m: is a list, not a mapping; begin with 'studies:', see docs/load.md"),
-    ("text", "m: is text, not a mapping; begin with 'studies:', see docs/load.md"),
-    ({}, "m: studies: is empty; write a list with at least one study"),
-    ({"studies": []}, "m: studies: is empty; write a list with at least one study"),
-    ({"studies": {"a": 1}}, "m: studies: is a mapping; write a list with at least one study"),
-    ({"studys": [], "studies": [GOOD]}, "m: 'studys' is unknown; did you mean studies?"),
-    ({1: 2, "studies": [GOOD]}, "m: 1 is unknown; known are images, made_by, studies"),
-    ({"images": "remote", "studies": [GOOD]},
-     "m: images: 'remote' is unknown; write controller (paths beside the manifest) or host"),
-    ({"images": ["host"], "studies": [GOOD]},
-     "m: images: ['host'] is unknown; write controller (paths beside the manifest) or host"),
-    ({"made_by": 3, "studies": [GOOD]}, "m: made_by: is a number; write the command that makes the images"),
-    ({"studies": ["a"]}, "m: studies[0]: is text, not a mapping; write path, title, licence and source"),
-    ({"studies": [{**GOOD, "license": "x"}]}, "m: studies[0]: 'license' is unknown; did you mean licence?"),
-    ({"studies": [{**GOOD, "url": "x"}]}, "m: studies[0]: 'url' is unknown; did you mean source?"),
-    ({"studies": [{**GOOD, "zzz": "x"}]},
-     "m: studies[0]: 'zzz' is unknown; known are path, title, description, licence, source"),
-    ({"studies": [{k: v for k, v in GOOD.items() if k != "licence"}]},
-     "m: studies[0].licence: is missing; write its SPDX name, such as CC0-1.0, or words"),
-    ({"studies": [{**GOOD, "title": 3}]},
-     "m: studies[0].title: is a number; write what visitors read above the images"),
-    ({"studies": [{**GOOD, "title": " "}]}, "m: studies[0].title: is text; write what visitors read above the images"),
-    ({"studies": [{**GOOD, "title": "x" * 201}]},
-     "m: studies[0].title: is no single line of at most 200 characters; say more in description"),
-    ({"studies": [{**GOOD, "description": None}]}, "m: studies[0].description: is empty; write text"),
-    ({"studies": [{**GOOD, "path": ["a"]}]},
-     "m: studies[0].path: is a list; write the file or directory with the images"),
-    ({"studies": [GOOD, {**GOOD, "path": "./a/"}]}, "m: studies[1].path: ./a/ is also that of studies[0]; remove one"),
-    ({"images": "host", "studies": [GOOD]},
-     "m: studies[0].path: a is not absolute; with images: host, write the whole path on the primary"),
-])
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        (None, "m: is empty, not a mapping; begin with 'studies:', see docs/load.md"),
+        ([GOOD], "m: is a list, not a mapping; begin with 'studies:', see docs/load.md"),
+        ("text", "m: is text, not a mapping; begin with 'studies:', see docs/load.md"),
+        ({}, "m: studies: is empty; write a list with at least one study"),
+        ({"studies": []}, "m: studies: is empty; write a list with at least one study"),
+        ({"studies": {"a": 1}}, "m: studies: is a mapping; write a list with at least one study"),
+        ({"studys": [], "studies": [GOOD]}, "m: 'studys' is unknown; did you mean studies?"),
+        ({1: 2, "studies": [GOOD]}, "m: 1 is unknown; known are images, made_by, studies"),
+        (
+            {"images": "remote", "studies": [GOOD]},
+            "m: images: 'remote' is unknown; write controller (paths beside the manifest) or host",
+        ),
+        (
+            {"images": ["host"], "studies": [GOOD]},
+            "m: images: ['host'] is unknown; write controller (paths beside the manifest) or host",
+        ),
+        ({"made_by": 3, "studies": [GOOD]}, "m: made_by: is a number; write the command that makes the images"),
+        ({"studies": ["a"]}, "m: studies[0]: is text, not a mapping; write path, title, licence and source"),
+        ({"studies": [{**GOOD, "license": "x"}]}, "m: studies[0]: 'license' is unknown; did you mean licence?"),
+        ({"studies": [{**GOOD, "url": "x"}]}, "m: studies[0]: 'url' is unknown; did you mean source?"),
+        (
+            {"studies": [{**GOOD, "zzz": "x"}]},
+            "m: studies[0]: 'zzz' is unknown; known are path, title, description, licence, source",
+        ),
+        (
+            {"studies": [{k: v for k, v in GOOD.items() if k != "licence"}]},
+            "m: studies[0].licence: is missing; write its SPDX name, such as CC0-1.0, or words",
+        ),
+        (
+            {"studies": [{**GOOD, "title": 3}]},
+            "m: studies[0].title: is a number; write what visitors read above the images",
+        ),
+        (
+            {"studies": [{**GOOD, "title": " "}]},
+            "m: studies[0].title: is text; write what visitors read above the images",
+        ),
+        (
+            {"studies": [{**GOOD, "title": "x" * 201}]},
+            "m: studies[0].title: is no single line of at most 200 characters; say more in description",
+        ),
+        ({"studies": [{**GOOD, "description": None}]}, "m: studies[0].description: is empty; write text"),
+        (
+            {"studies": [{**GOOD, "path": ["a"]}]},
+            "m: studies[0].path: is a list; write the file or directory with the images",
+        ),
+        (
+            {"studies": [GOOD, {**GOOD, "path": "./a/"}]},
+            "m: studies[1].path: ./a/ is also that of studies[0]; remove one",
+        ),
+        (
+            {"images": "host", "studies": [GOOD]},
+            "m: studies[0].path: a is not absolute; with images: host, write the whole path on the primary",
+        ),
+    ],
+)
 def test_a_mistake_is_named(document, expected):
     assert manifest.problems(document, "m") == [expected]
 
@@ -89,9 +117,14 @@ def test_a_single_file(tmp_path):
     assert manifest.root_of(str(tmp_path / "a.tif")) == str(tmp_path)
 
 
-@pytest.mark.parametrize("other", [
-    manifest.File("b", 1, 2), manifest.File("a", 2, 2), manifest.File("a", 1, 3),
-])
+@pytest.mark.parametrize(
+    "other",
+    [
+        manifest.File("b", 1, 2),
+        manifest.File("a", 2, 2),
+        manifest.File("a", 1, 3),
+    ],
+)
 def test_the_digest_tells_name_size_and_time(other):
     assert manifest.digest([manifest.File("a", 1, 2)]) != manifest.digest([other])
     assert manifest.digest([manifest.File("a", 1, 2)]) == manifest.digest([manifest.File("a", 1, 2)])

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """The exchange of public addresses: who gets what, in which order, and back after a cut at any point."""
+
 from __future__ import annotations
 
 import copy
@@ -14,12 +17,18 @@ PUBLIC, OTHER, THIRD = "172.24.4.10", "172.24.4.20", "172.24.4.30"
 def found(public="port-old", other="port-new", note=None, target="port-new"):
     """Site `old` and site `new`, a foreign server, and three addresses of which the third is free."""
     return {
-        "addresses": {PUBLIC: {"port": public, "mark": ""},
-                      OTHER: {"port": other, "mark": "imaging.repository site new"},
-                      THIRD: {"port": "", "mark": ""}},
-        "ports": {"port-old": {"server": "old-proxy", "site": "old"}, "port-new": {"server": "new-proxy", "site": "new"},
-                  "port-foreign": {"server": "web", "site": ""}},
-        "target": target, "note": note or {},
+        "addresses": {
+            PUBLIC: {"port": public, "mark": ""},
+            OTHER: {"port": other, "mark": "imaging.repository site new"},
+            THIRD: {"port": "", "mark": ""},
+        },
+        "ports": {
+            "port-old": {"server": "old-proxy", "site": "old"},
+            "port-new": {"server": "new-proxy", "site": "new"},
+            "port-foreign": {"server": "web", "site": ""},
+        },
+        "target": target,
+        "note": note or {},
     }
 
 
@@ -47,10 +56,15 @@ def test_a_switch_exchanges_the_addresses():
     result = module.plan(PUBLIC, "old", False, cloud)
     assert result["wanted"] == {PUBLIC: "port-new", OTHER: "port-old"}
     assert [step["detail"] for step in result["steps"]] == [
-        "old-proxy (site old) -> new-proxy (site new)", "new-proxy (site new) -> old-proxy (site old), in exchange"]
+        "old-proxy (site old) -> new-proxy (site new)",
+        "new-proxy (site new) -> old-proxy (site old), in exchange",
+    ]
     assert result["note"] == NOTE
     assert module.writes(result["wanted"], cloud["addresses"]) == [
-        (OTHER, ""), (PUBLIC, "port-new"), (OTHER, "port-old")]
+        (OTHER, ""),
+        (PUBLIC, "port-new"),
+        (OTHER, "port-old"),
+    ]
     assert not result["interrupted"]
 
 
@@ -104,16 +118,19 @@ def test_a_free_address_goes_to_the_site_and_back_to_nobody():
     assert (cloud["addresses"][PUBLIC]["port"], cloud["addresses"][OTHER]["port"]) == ("", "port-new")
 
 
-@pytest.mark.parametrize(("source", "back", "cloud", "sentence"), [
-    ("old", False, found(public="port-foreign"), "is held by web, not by old; nothing was moved"),
-    ("old", False, found(public=""), "is held by nobody, not by old"),
-    ("", False, found(public="port-foreign"), "no site of this toolkit; say -e from=web"),
-    ("", False, found(target=""), "deploy the site with site.yml first"),
-    ("", True, found(public="port-new"), "has no note of where"),
-    ("", True, found(public="port-foreign", note=NOTE), "is held by web, not by new-proxy"),
-    ("", True, found(public="port-new", note={**NOTE, "port": "port-gone"}), "port-gone is gone"),
-    ("", True, found(public="port-new", note={**NOTE, "address": THIRD}), "has no note"),
-])
+@pytest.mark.parametrize(
+    ("source", "back", "cloud", "sentence"),
+    [
+        ("old", False, found(public="port-foreign"), "is held by web, not by old; nothing was moved"),
+        ("old", False, found(public=""), "is held by nobody, not by old"),
+        ("", False, found(public="port-foreign"), "no site of this toolkit; say -e from=web"),
+        ("", False, found(target=""), "deploy the site with site.yml first"),
+        ("", True, found(public="port-new"), "has no note of where"),
+        ("", True, found(public="port-foreign", note=NOTE), "is held by web, not by new-proxy"),
+        ("", True, found(public="port-new", note={**NOTE, "port": "port-gone"}), "port-gone is gone"),
+        ("", True, found(public="port-new", note={**NOTE, "address": THIRD}), "has no note"),
+    ],
+)
 def test_refused(source, back, cloud, sentence):
     with pytest.raises(module.Refused, match=sentence):
         module.plan(PUBLIC, source, back, cloud)
@@ -128,9 +145,12 @@ def test_a_server_is_named_as_source_like_its_site():
     assert module.plan(PUBLIC, "old-proxy", False, found())["wanted"][PUBLIC] == "port-new"
 
 
-@given(public=strategies.sampled_from(["port-old", "port-foreign", ""]), has_other=strategies.booleans(),
-       cuts=strategies.lists(strategies.tuples(strategies.booleans(), strategies.integers(0, 3)), max_size=6),
-       back=strategies.booleans())
+@given(
+    public=strategies.sampled_from(["port-old", "port-foreign", ""]),
+    has_other=strategies.booleans(),
+    cuts=strategies.lists(strategies.tuples(strategies.booleans(), strategies.integers(0, 3)), max_size=6),
+    back=strategies.booleans(),
+)
 def test_whatever_was_cut_the_next_whole_run_ends_where_it_shall(public, has_other, cuts, back):
     """Cut runs in either direction, then one whole run: never a 409, never a lost or doubled address."""
     cloud = found(public=public, other="port-new" if has_other else "")

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """Writes to a cloud: their order, their overlap, what failures leave undone, and when a request is repeated."""
+
 from __future__ import annotations
 
 import threading
@@ -57,8 +60,10 @@ def test_what_does_not_need_each_other_runs_together_within_the_bound():
 
 
 def test_one_listing_serves_all_that_wait():
-    listing = Listing([{"id": str(number), "status": "BUILD"} for number in range(5)],
-                      [{"id": str(number), "status": "ACTIVE"} for number in range(5)])
+    listing = Listing(
+        [{"id": str(number), "status": "BUILD"} for number in range(5)],
+        [{"id": str(number), "status": "ACTIVE"} for number in range(5)],
+    )
     work = Work(listing, 5)
     for number in range(5):
         work.add(("server", f"s{number}"), lambda number=number: {"id": str(number)}, until=Until("server", active, 9))
@@ -132,24 +137,32 @@ def test_patience_ends():
         cloud_without_login(patience_seconds=0)._patiently(request)
 
 
-@pytest.mark.parametrize("status, message, words", [
-    (401, "The password is expired", "the login was refused: The password is expired; check the user"),
-    (403, "Quota exceeded for cores", "Quota exceeded for cores; ask the cloud for a higher quota"),
-    (413, "VolumeLimitExceeded", "ask the cloud for a higher quota"),
-    (403, "Policy does not allow this", "the account needs the role member"),
-    (404, "Image not found", "not found: Image not found; it was removed meanwhile"),
-    (409, "Port in use", "run this again when what it names has come to rest"),
-    (503, "busy", "answers 503: busy; run this again later: it goes on where it stopped"),
-])
+@pytest.mark.parametrize(
+    "status, message, words",
+    [
+        (401, "The password is expired", "the login was refused: The password is expired; check the user"),
+        (403, "Quota exceeded for cores", "Quota exceeded for cores; ask the cloud for a higher quota"),
+        (413, "VolumeLimitExceeded", "ask the cloud for a higher quota"),
+        (403, "Policy does not allow this", "the account needs the role member"),
+        (404, "Image not found", "not found: Image not found; it was removed meanwhile"),
+        (409, "Port in use", "run this again when what it names has come to rest"),
+        (503, "busy", "answers 503: busy; run this again later: it goes on where it stopped"),
+    ],
+)
 def test_refusals_are_sentences(status, message, words):
     error = cloud_without_login()._refusal("compute", status, message, "POST /servers")
     assert words in str(error) and str(error).startswith("cloud embassy: compute")
     assert isinstance(error, Passing) == (status == 503)
 
 
-@pytest.mark.parametrize("resource, same", [
-    ({"name": "v", "metadata": {"a": "1", "readonly": "no"}}, True),
-    ({"name": "v", "metadata": {"a": "2"}}, False), ({"name": "v", "metadata": None}, False),
-    ({"name": "w", "metadata": {"a": "1"}}, False)])
+@pytest.mark.parametrize(
+    "resource, same",
+    [
+        ({"name": "v", "metadata": {"a": "1", "readonly": "no"}}, True),
+        ({"name": "v", "metadata": {"a": "2"}}, False),
+        ({"name": "v", "metadata": None}, False),
+        ({"name": "w", "metadata": {"a": "1"}}, False),
+    ],
+)
 def test_what_was_made_is_known_by_its_marks(resource, same):
     assert agrees(resource, {"name": "v", "metadata": {"a": "1"}, "size": 3}, ("name", "metadata")) == same

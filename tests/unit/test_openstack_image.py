@@ -1,10 +1,14 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """Which step an image in the cloud needs, for every state in which a run may find it."""
+
 from __future__ import annotations
 
 import struct
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from plugins.module_utils import openstack_image
 from plugins.module_utils.openstack_image import CONTENT, GIB, RECIPE
@@ -14,8 +18,16 @@ NAME = "imaging-repository-debian-12-0ec8a7fca42a"
 
 def image(**fields: str) -> dict:
     """The image as the cloud lists it after a good upload."""
-    return {"id": "1", "name": NAME, "status": "active", RECIPE: "recipe", CONTENT: "ab", "os_hash_algo": "sha512",
-            "os_hash_value": "ab", **fields}
+    return {
+        "id": "1",
+        "name": NAME,
+        "status": "active",
+        RECIPE: "recipe",
+        CONTENT: "ab",
+        "os_hash_algo": "sha512",
+        "os_hash_value": "ab",
+        **fields,
+    }
 
 
 def decide(*images: dict) -> dict:
@@ -29,14 +41,21 @@ def test_a_cloud_without_the_image_gets_it():
 
 def test_the_image_is_kept():
     assert decide(image(), image(name="other", id="2")) == {
-        "kind": "image", "name": NAME, "action": "keep", "detail": "", "id": "1"}
+        "kind": "image",
+        "name": NAME,
+        "action": "keep",
+        "detail": "",
+        "id": "1",
+    }
 
 
 def test_what_was_made_is_kept():
     made = openstack_image.body(NAME, "recipe", "ab", 3, 512, {"os_distro": "debian"})
     assert decide({**made, "id": "1", "status": "active"})["action"] == "keep"
-    assert decide({**made, "id": "1", "status": "active", "os_hash_algo": "sha512", "os_hash_value": "ab"}
-                  )["action"] == "keep"
+    assert (
+        decide({**made, "id": "1", "status": "active", "os_hash_algo": "sha512", "os_hash_value": "ab"})["action"]
+        == "keep"
+    )
 
 
 @pytest.mark.parametrize("status", ["queued", "saving", "active", "deactivated"])
@@ -55,7 +74,12 @@ def test_two_of_ours_are_refused_by_their_ids():
 
 def test_an_upload_that_was_cut_is_begun_again():
     assert decide(image(status="queued", os_hash_algo=None, os_hash_value=None)) == {
-        "kind": "image", "name": NAME, "action": "recreate", "detail": "its upload was cut", "id": "1"}
+        "kind": "image",
+        "name": NAME,
+        "action": "recreate",
+        "detail": "its upload was cut",
+        "id": "1",
+    }
 
 
 def test_an_upload_of_another_run_is_waited_for():
@@ -68,10 +92,19 @@ def test_what_no_server_may_start_from_is_refused(fields: dict):
     assert step["action"] == "refuse" and "openstack image" in step["detail"]
 
 
-@given(st.lists(st.fixed_dictionaries({
-    "id": st.sampled_from("123"), "name": st.sampled_from([NAME, "other"]),
-    "status": st.sampled_from(["queued", "saving", "active", "killed", "deactivated"]),
-    RECIPE: st.sampled_from(["recipe", "another", None])}), max_size=4))
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                "id": st.sampled_from("123"),
+                "name": st.sampled_from([NAME, "other"]),
+                "status": st.sampled_from(["queued", "saving", "active", "killed", "deactivated"]),
+                RECIPE: st.sampled_from(["recipe", "another", None]),
+            }
+        ),
+        max_size=4,
+    )
+)
 def test_nothing_that_is_not_an_empty_image_of_ours_is_ever_replaced(listed: list[dict]):
     step = decide(*listed)
     if step["action"] == "recreate":

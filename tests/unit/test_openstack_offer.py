@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """What fits a new site, and that the file which is written from it is sound whatever a cloud offers."""
+
 from __future__ import annotations
 
 import copy
@@ -18,8 +21,16 @@ DEMO = yaml.safe_load((REPOSITORY / "vars" / "demo.yml").read_text())["site"]
 
 
 def image(name, **others):
-    return {"id": f"id-{name}", "name": name, "distribution": "", "version": "", "created_at": "2026-01-01T00:00:00Z",
-            "least_disk_gib": 0, "user": "", **others}
+    return {
+        "id": f"id-{name}",
+        "name": name,
+        "distribution": "",
+        "version": "",
+        "created_at": "2026-01-01T00:00:00Z",
+        "least_disk_gib": 0,
+        "user": "",
+        **others,
+    }
 
 
 def flavor(name, memory_mib, cores=2, disk_gib=20):
@@ -30,7 +41,9 @@ OFFER = {
     "cloud": "embassy",
     "images": [image("Ubuntu 24.04"), image("Debian 11"), image("Debian 12")],
     "flavors": [flavor("large", 8192), flavor("small", 2048), flavor("medium", 4096), flavor("huge", 65536, 16)],
-    "networks": ["public"], "volume_types": ["bulk", "fast"], "zones": ["nova"],
+    "networks": ["public"],
+    "volume_types": ["bulk", "fast"],
+    "zones": ["nova"],
     "addresses": [{"address": "172.24.4.10", "network": "public"}, {"address": "172.24.4.11", "network": "public"}],
     "quota": {},
     "controller": "172.24.4.1",
@@ -43,7 +56,9 @@ def written(offer):
     environment.filters["to_json"] = lambda value, **options: json.dumps(value, **options)
     template = environment.from_string((REPOSITORY / "playbooks/templates/site_file.yml.j2").read_text())
     choice = module.choose(offer)
-    return template.render(name="idr127", offer=offer, choice=choice, shortages=module.shortages(choice, offer["quota"]))
+    return template.render(
+        name="idr127", offer=offer, choice=choice, shortages=module.shortages(choice, offer["quota"])
+    )
 
 
 def problems(text):
@@ -56,19 +71,27 @@ def test_a_cloud_that_has_all_makes_a_sound_file():
     assert "MISSING" not in text
     site = schema.effective(DEMO, yaml.safe_load(text)["site"])
     assert [(host["name"], host["flavor"]) for host in site["hosts"]] == [
-        ("database", "large"), ("primary", "large"), ("replica1", "large"), ("replica2", "large"), ("proxy", "medium")]
+        ("database", "large"),
+        ("primary", "large"),
+        ("replica1", "large"),
+        ("replica2", "large"),
+        ("proxy", "medium"),
+    ]
     assert site["openstack"]["image"] == "Debian 12"
     assert site["public"]["address"] == "172.24.4.10"
     assert site["openstack"]["ssh_from"] == ["172.24.4.1/32"]
     assert "172.24.4.11" in text and '"bulk", "fast"' in text
 
 
-@pytest.mark.parametrize(("key", "value", "missing", "said"), [
-    ("images", [image("Debian 11")], "site.openstack.image", "no image of Debian 12"),
-    ("networks", [], "site.openstack.network.external", "no external network"),
-    ("controller", "", "site.openstack.ssh_from", "This machine's own address"),
-    ("flavors", [flavor("tiny", 512)], "flavor", "no flavor has 1024 MiB"),
-])
+@pytest.mark.parametrize(
+    ("key", "value", "missing", "said"),
+    [
+        ("images", [image("Debian 11")], "site.openstack.image", "no image of Debian 12"),
+        ("networks", [], "site.openstack.network.external", "no external network"),
+        ("controller", "", "site.openstack.ssh_from", "This machine's own address"),
+        ("flavors", [flavor("tiny", 512)], "flavor", "no flavor has 1024 MiB"),
+    ],
+)
 def test_what_the_cloud_does_not_offer_is_said_and_not_invented(key, value, missing, said):
     text = written({**OFFER, key: value})
     assert said in text
@@ -84,16 +107,19 @@ def test_without_a_free_address_one_is_allocated_where_the_quota_has_one():
     assert any("site.public.address" in line for line in problems(text))
 
 
-@pytest.mark.parametrize(("images", "value"), [
-    ([image("debian-12-genericcloud")], "debian-12-genericcloud"),
-    ([image("Debian 12 old", created_at="2024"), image("Debian 12 new", created_at="2026")], "Debian 12 new"),
-    ([image("base", distribution="debian", version="12.4")], "base"),
-    ([image("Debian Bookworm")], "Debian Bookworm"),
-    ([image("Debian 12", id="a", created_at="1"), image("Debian 12", id="b", created_at="2")], "b"),
-    ([image("Debian 13"), image("debian", version="11")], None),
-    ([image("Ubuntu 12")], None),
-    ([], None),
-])
+@pytest.mark.parametrize(
+    ("images", "value"),
+    [
+        ([image("debian-12-genericcloud")], "debian-12-genericcloud"),
+        ([image("Debian 12 old", created_at="2024"), image("Debian 12 new", created_at="2026")], "Debian 12 new"),
+        ([image("base", distribution="debian", version="12.4")], "base"),
+        ([image("Debian Bookworm")], "Debian Bookworm"),
+        ([image("Debian 12", id="a", created_at="1"), image("Debian 12", id="b", created_at="2")], "b"),
+        ([image("Debian 13"), image("debian", version="11")], None),
+        ([image("Ubuntu 12")], None),
+        ([], None),
+    ],
+)
 def test_the_newest_debian_12_is_chosen(images, value):
     chosen = module.choose_image(images)
     assert (chosen and chosen["value"]) == value
@@ -117,30 +143,56 @@ def test_a_small_quota_makes_a_small_site():
 def test_a_quota_that_is_too_small_is_named_with_its_numbers():
     quota = {"servers": 3, "MiB of memory": 1024, "GiB of volumes": 4}
     text = written({**OFFER, "quota": quota})
-    for line in ("5 servers needed, 3 left", "10240 MiB of memory needed, 1024 left", "8 GiB of volumes needed, 4 left"):
+    for line in (
+        "5 servers needed, 3 left",
+        "10240 MiB of memory needed, 1024 left",
+        "8 GiB of volumes needed, 4 left",
+    ):
         assert line in text
     assert problems(text) == []
 
 
-@pytest.mark.parametrize(("own", "remote", "seen"), [
-    ("172.17.0.1", "172.17.0.2", "172.17.0.1"), ("193.62.1.2", "193.62.9.9", "193.62.1.2"),
-    ("192.168.1.5", "193.62.9.9", ""), ("127.0.0.1", "127.0.0.1", ""), ("2001:db8::1", "2001:db8::2", ""), ("", "", ""),
-])
+@pytest.mark.parametrize(
+    ("own", "remote", "seen"),
+    [
+        ("172.17.0.1", "172.17.0.2", "172.17.0.1"),
+        ("193.62.1.2", "193.62.9.9", "193.62.1.2"),
+        ("192.168.1.5", "193.62.9.9", ""),
+        ("127.0.0.1", "127.0.0.1", ""),
+        ("2001:db8::1", "2001:db8::2", ""),
+        ("", "", ""),
+    ],
+)
 def test_only_an_address_that_is_not_translated_is_written(own, remote, seen):
     assert module.without_translation(own, remote) == seen
 
 
 def test_an_offer_is_read_from_what_the_services_list():
     found = {
-        "image": [{"id": "1", "name": "Debian 12", "status": "active", "created_at": "2026", "min_disk": 3,
-                   "virtual_size": 4 * module.GIB + 1, "os_distro": "debian", "os_admin_user": "admin"},
-                  {"id": "2", "name": "Debian 12", "status": "deactivated", "created_at": "2027"}],
-        "flavor": [{"name": "small", "ram": 2048, "vcpus": 1, "disk": 20}, {
-            "name": "old", "ram": 1, "vcpus": 1, "disk": 1, "OS-FLV-DISABLED:disabled": True}],
+        "image": [
+            {
+                "id": "1",
+                "name": "Debian 12",
+                "status": "active",
+                "created_at": "2026",
+                "min_disk": 3,
+                "virtual_size": 4 * module.GIB + 1,
+                "os_distro": "debian",
+                "os_admin_user": "admin",
+            },
+            {"id": "2", "name": "Debian 12", "status": "deactivated", "created_at": "2027"},
+        ],
+        "flavor": [
+            {"name": "small", "ram": 2048, "vcpus": 1, "disk": 20},
+            {"name": "old", "ram": 1, "vcpus": 1, "disk": 1, "OS-FLV-DISABLED:disabled": True},
+        ],
         "external network": [{"id": "n", "name": "public"}],
-        "volume type": [{"name": "__DEFAULT__"}, {"name": "fast"}], "availability zone": [{"name": "nova"}],
-        "address": [{"floating_ip_address": address, "floating_network_id": "n", "port_id": port}
-                    for address, port in (("172.24.4.100", None), ("172.24.4.20", None), ("172.24.4.3", "p"))],
+        "volume type": [{"name": "__DEFAULT__"}, {"name": "fast"}],
+        "availability zone": [{"name": "nova"}],
+        "address": [
+            {"floating_ip_address": address, "floating_network_id": "n", "port_id": port}
+            for address, port in (("172.24.4.100", None), ("172.24.4.20", None), ("172.24.4.3", "p"))
+        ],
         "compute limits": {"maxTotalInstances": 10, "totalInstancesUsed": 4, "maxTotalCores": -1, "totalCoresUsed": 9},
         "volume quota": {"volumes": {"limit": 3, "in_use": 5, "reserved": 0}},
         "network quota": {"floatingip": {"limit": 8, "used": 2, "reserved": 1}},
@@ -153,22 +205,45 @@ def test_an_offer_is_read_from_what_the_services_list():
     assert offer["quota"] == {"servers": 6, "volumes": 0, "floating IPs": 5}
 
 
-NAMES = strategies.text(strategies.characters(codec="utf-8", exclude_categories=["C", "Z"], exclude_characters="{"),
-                        min_size=1, max_size=20)
-OFFERS = strategies.fixed_dictionaries({
-    "cloud": NAMES,
-    "images": strategies.lists(strategies.builds(image, NAMES | strategies.just("Debian 12"), created_at=NAMES), max_size=4),
-    "flavors": strategies.lists(strategies.builds(flavor, NAMES, strategies.integers(64, 100_000),
-                                                  strategies.integers(1, 64), strategies.integers(0, 80)),
-                                max_size=6, unique_by=lambda entry: entry["name"]),
-    "networks": strategies.lists(NAMES, max_size=3, unique=True),
-    "volume_types": strategies.lists(NAMES, max_size=3, unique=True),
-    "zones": strategies.lists(NAMES, max_size=3, unique=True),
-    "addresses": strategies.just([]) | strategies.just(OFFER["addresses"]),
-    "quota": strategies.fixed_dictionaries({}, optional={name: strategies.integers(0, 100_000) for name in (
-        "servers", "cores", "MiB of memory", "volumes", "GiB of volumes", "networks", "routers", "floating IPs")}),
-    "controller": strategies.sampled_from(["", "192.0.2.7"]),
-})
+NAMES = strategies.text(
+    strategies.characters(codec="utf-8", exclude_categories=["C", "Z"], exclude_characters="{"), min_size=1, max_size=20
+)
+OFFERS = strategies.fixed_dictionaries(
+    {
+        "cloud": NAMES,
+        "images": strategies.lists(
+            strategies.builds(image, NAMES | strategies.just("Debian 12"), created_at=NAMES), max_size=4
+        ),
+        "flavors": strategies.lists(
+            strategies.builds(
+                flavor, NAMES, strategies.integers(64, 100_000), strategies.integers(1, 64), strategies.integers(0, 80)
+            ),
+            max_size=6,
+            unique_by=lambda entry: entry["name"],
+        ),
+        "networks": strategies.lists(NAMES, max_size=3, unique=True),
+        "volume_types": strategies.lists(NAMES, max_size=3, unique=True),
+        "zones": strategies.lists(NAMES, max_size=3, unique=True),
+        "addresses": strategies.just([]) | strategies.just(OFFER["addresses"]),
+        "quota": strategies.fixed_dictionaries(
+            {},
+            optional={
+                name: strategies.integers(0, 100_000)
+                for name in (
+                    "servers",
+                    "cores",
+                    "MiB of memory",
+                    "volumes",
+                    "GiB of volumes",
+                    "networks",
+                    "routers",
+                    "floating IPs",
+                )
+            },
+        ),
+        "controller": strategies.sampled_from(["", "192.0.2.7"]),
+    }
+)
 
 
 @settings(deadline=None, max_examples=60)

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """The load engine against an Orthanc made of a dictionary: what is imported, retried, refused and taken up again."""
+
 from __future__ import annotations
 
 import hashlib
@@ -130,8 +133,7 @@ def test_everything_is_imported_with_metadata_and_then_nothing(orthanc, images, 
     orthanc.requests.clear()
     report = load(images)
     assert (report["imported"], report["to_import"], report["metadata_changed"]) == (0, 0, 0)
-    assert orthanc.requests == [
-        "GET /system", "GET /studies/study/statistics", "GET /studies/study/metadata?expand"]
+    assert orthanc.requests == ["GET /system", "GET /studies/study/statistics", "GET /studies/study/metadata?expand"]
 
 
 def test_changed_words_are_set_and_empty_ones_removed(orthanc, images, load):
@@ -161,7 +163,8 @@ def test_a_damaged_file_stops_no_other_and_is_tried_again_when_mended(orthanc, i
     assert report["imported"] == 9
     assert report["failures"] == [
         f"{images}: 3.dcm: Orthanc refuses it (400 Cannot parse an invalid DICOM file); is it a whole DICOM or TIFF "
-        "file? Replace it or take it out"]
+        "file? Replace it or take it out"
+    ]
     assert load(images)["failures"] == report["failures"]
     (images / "3.dcm").write_text("study series1 i3 mended")
     assert load(images)["imported"] == 1
@@ -254,11 +257,15 @@ def test_the_same_study_described_twice_is_refused(orthanc, images, load, tmp_pa
     (other / "z").write_text("study series7 z pixels")
     load(images)
     client = Client(orthanc.url, "operator", "secret")
-    studies = [engine.Study("images", "A", WORDS, path=str(images)),
-               engine.Study("other", "B", {**WORDS, "Title": "x"}, path=str(other))]
+    studies = [
+        engine.Study("images", "A", WORDS, path=str(images)),
+        engine.Study("other", "B", {**WORDS, "Title": "x"}, path=str(other)),
+    ]
     report = engine.Loader(client, str(tmp_path / "load")).run(studies)
-    assert report["failures"] == ["B: holds images of the study that A describes otherwise; write the same title, "
-                                  "description, licence and source for both"]
+    assert report["failures"] == [
+        "B: holds images of the study that A describes otherwise; write the same title, "
+        "description, licence and source for both"
+    ]
 
 
 def test_images_of_the_controller_are_asked_for_and_cleared_away(orthanc, images, load, tmp_path):
@@ -294,10 +301,19 @@ def test_only_one_load_at_a_time(tmp_path):
         pass
 
 
-@pytest.mark.parametrize(("head", "expected"), [
-    (b"II*\0" + bytes(200), True), (b"MM\0*" + bytes(200), True), (b"II+\0", True), (b"MM\0+", True),
-    (b"\0" * 128 + b"DICM", False), (b"II*\0" + bytes(124) + b"DICM", False), (b"", False), (b"text", False),
-])
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (b"II*\0" + bytes(200), True),
+        (b"MM\0*" + bytes(200), True),
+        (b"II+\0", True),
+        (b"MM\0+", True),
+        (b"\0" * 128 + b"DICM", False),
+        (b"II*\0" + bytes(124) + b"DICM", False),
+        (b"", False),
+        (b"text", False),
+    ],
+)
 def test_tiff_is_told_from_dicom(tmp_path, head, expected):
     (tmp_path / "x").write_bytes(head)
     assert slides.is_tiff(str(tmp_path / "x")) is expected
@@ -341,21 +357,28 @@ class Pages(Client):
         self.asked: list[str] = []
         tags = {"MainDicomTags": {}}
         self.contents = {
-            "/studies?expand&since=0&limit=200": [{"ID": "S1", "MainDicomTags": {"StudyDescription": "fallback"}},
-                                                  {"ID": "S2", **tags}],
+            "/studies?expand&since=0&limit=200": [
+                {"ID": "S1", "MainDicomTags": {"StudyDescription": "fallback"}},
+                {"ID": "S2", **tags},
+            ],
             "/studies?expand&since=2&limit=200": [],
             "/studies/S1/metadata?expand": {"LastUpdate": "x"},
             "/studies/S2/metadata?expand": {"Title": "A slide", "Licence": "CC0"},
             "/studies/S1/series": [
                 {"ID": "b", "Instances": ["p3"], "MainDicomTags": {"SeriesNumber": "10", "Modality": "MR"}},
-                {"ID": "a", "Instances": ["p1", "p2"], "MainDicomTags": {"SeriesNumber": "9", "Modality": "CT"}}],
+                {"ID": "a", "Instances": ["p1", "p2"], "MainDicomTags": {"SeriesNumber": "9", "Modality": "CT"}},
+            ],
             "/studies/S2/series": [{"ID": "c", "Instances": ["q1", "q2"], "MainDicomTags": {"Modality": "SM"}}],
             "/wsi/pyramids/c": {"TotalWidth": 4096},
             "/instances/q1/metadata?expand": {"SopClassUid": "1.2.840.10008.5.1.4.1.1.77.1.6"},
-            "/series/a/instances": [{"ID": "p2", "MainDicomTags": {"InstanceNumber": "2"}},
-                                    {"ID": "p1", "MainDicomTags": {"InstanceNumber": "1"}}],
-            "/series/c/instances": [{"ID": "q1", "MainDicomTags": {"NumberOfFrames": "16", "InstanceNumber": "1"}},
-                                    {"ID": "q2", "MainDicomTags": {"NumberOfFrames": "1", "InstanceNumber": "2"}}],
+            "/series/a/instances": [
+                {"ID": "p2", "MainDicomTags": {"InstanceNumber": "2"}},
+                {"ID": "p1", "MainDicomTags": {"InstanceNumber": "1"}},
+            ],
+            "/series/c/instances": [
+                {"ID": "q1", "MainDicomTags": {"NumberOfFrames": "16", "InstanceNumber": "1"}},
+                {"ID": "q2", "MainDicomTags": {"NumberOfFrames": "1", "InstanceNumber": "2"}},
+            ],
         }
 
     def request(self, method, path, body=None, *, file=None, headers=None):
@@ -373,24 +396,48 @@ def test_every_slide_is_opened_once_on_the_primary():
     assert pages.asked.count("/wsi/pyramids/c") == 1
 
 
-@pytest.mark.parametrize(("tags", "picture"), [
-    ({"WindowCenter": ""}, "preview"),
-    ({"BitsStored": "8", "WindowCenter": ""}, "rendered?width=256"),
-    ({"PhotometricInterpretation": "RGB", "WindowCenter": ""}, "rendered?width=256"),
-    ({}, "rendered?width=256"),
-])
+@pytest.mark.parametrize(
+    ("tags", "picture"),
+    [
+        ({"WindowCenter": ""}, "preview"),
+        ({"BitsStored": "8", "WindowCenter": ""}, "rendered?width=256"),
+        ({"PhotometricInterpretation": "RGB", "WindowCenter": ""}, "rendered?width=256"),
+        ({}, "rendered?width=256"),
+    ],
+)
 def test_a_picture_that_would_be_black_is_the_preview(tags, picture):
     pages = Pages()
     pages.tags |= tags
-    assert [study["thumbnail"] for study in catalogue(pages)] == [f"/instances/q2/{picture}", f"/instances/p2/{picture}"]
+    assert [study["thumbnail"] for study in catalogue(pages)] == [
+        f"/instances/q2/{picture}",
+        f"/instances/p2/{picture}",
+    ]
 
 
 def test_the_catalogue_is_read_from_orthanc():
     assert catalogue(Pages()) == [
-        {"id": "S2", "title": "A slide", "description": "", "licence": "CC0", "source": "",
-         "thumbnail": "/instances/q2/rendered?width=256", "series": 1, "instances": 2, "modalities": ["SM"],
-         "whole_slide": True},
-        {"id": "S1", "title": "fallback", "description": "", "licence": "", "source": "",
-         "thumbnail": "/instances/p2/rendered?width=256", "series": 2, "instances": 3, "modalities": ["CT", "MR"],
-         "whole_slide": False},
+        {
+            "id": "S2",
+            "title": "A slide",
+            "description": "",
+            "licence": "CC0",
+            "source": "",
+            "thumbnail": "/instances/q2/rendered?width=256",
+            "series": 1,
+            "instances": 2,
+            "modalities": ["SM"],
+            "whole_slide": True,
+        },
+        {
+            "id": "S1",
+            "title": "fallback",
+            "description": "",
+            "licence": "",
+            "source": "",
+            "thumbnail": "/instances/p2/rendered?width=256",
+            "series": 2,
+            "instances": 3,
+            "modalities": ["CT", "MR"],
+            "whole_slide": False,
+        },
     ]

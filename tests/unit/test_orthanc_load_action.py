@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """What the controller does for a load: reads manifests and packs the images that travel."""
+
 from __future__ import annotations
 
 import tarfile
@@ -24,7 +27,9 @@ def test_studies_of_all_manifests(tmp_path):
     far = write(tmp_path / "far.yml", "/srv/archive", head="images: host\n")
     entries, listings = action.read_manifests([near, far])
     assert [(e["name"], e["path"], e["count"], e["size"], e["title"]) for e in entries] == [
-        (f"{near}: a", "", 1, 5, "T"), (f"{far}: /srv/archive", "/srv/archive", 0, 0, "T")]
+        (f"{near}: a", "", 1, 5, "T"),
+        (f"{far}: /srv/archive", "/srv/archive", 0, 0, "T"),
+    ]
     assert listings == {entries[0]["key"]: (str(tmp_path / "a"), files_of(str(tmp_path / "a")))}
 
 
@@ -39,8 +44,9 @@ def test_the_problems_of_all_manifests_are_one_message(tmp_path):
     (tmp_path / "broken.yml").write_text("studies: [")
     wrong = write(tmp_path / "wrong.yml", "none", head="image: host\n")
     with pytest.raises(AnsibleActionFail) as error:
-        action.read_manifests([str(tmp_path / "no.yml"), str(tmp_path / "broken.yml"), wrong,
-                               write(tmp_path / "gone.yml", "none")])
+        action.read_manifests(
+            [str(tmp_path / "no.yml"), str(tmp_path / "broken.yml"), wrong, write(tmp_path / "gone.yml", "none")]
+        )
     lines = str(error.value).splitlines()
     assert lines[0] == "load: nothing was imported:"
     assert lines[1].endswith("no.yml: No such file or directory; correct the path (site.manifests, or -e manifest=)")

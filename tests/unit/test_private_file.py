@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """Private files are never readable by others and never half written."""
+
 from __future__ import annotations
 
 import os
@@ -6,6 +9,7 @@ import stat
 from pathlib import Path
 
 import pytest
+
 from plugins.module_utils import private_file
 
 

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 from __future__ import annotations
 
 import json
@@ -21,10 +23,17 @@ class Clock:
         return self.now
 
 
-@pytest.mark.parametrize(("seconds", "text"), [
-    (0, "0 s"), (10.4, "10 s"), (60, "1 min"), (245, "4 min 5 s"), (11520, "3 h 12 min"),
-    (86400 * 2 + 4 * 3600, "2 d 4 h"),
-])
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (10.4, "10 s"),
+        (60, "1 min"),
+        (245, "4 min 5 s"),
+        (11520, "3 h 12 min"),
+        (86400 * 2 + 4 * 3600, "2 d 4 h"),
+    ],
+)
 def test_duration(seconds, text):
     assert duration(seconds) == text
 
@@ -99,8 +108,11 @@ def make_action(monkeypatch, execute, poll, kind=Action):
     """An action of `kind` whose module is `execute` and whose host answers polls with `poll`; returns (action, lines)."""
     lines = []
     monkeypatch.setattr(ActionBase, "run", lambda self, tmp=None, task_vars=None: {})
-    monkeypatch.setattr(action_progress, "display", types.SimpleNamespace(
-        display=lines.append, vv=lambda text: None, vvv=lambda text: None))
+    monkeypatch.setattr(
+        action_progress,
+        "display",
+        types.SimpleNamespace(display=lines.append, vv=lambda text: None, vvv=lambda text: None),
+    )
     action = kind.__new__(kind)
     action.interval_seconds, action.interval_growth = Action.interval_seconds, Action.interval_growth
     action._task = types.SimpleNamespace(args={"manifest": "m"})
@@ -150,9 +162,17 @@ def test_what_a_service_writes_is_printed_until_it_has_ended(monkeypatch):
     assert lines == ["warm: 1 of 3, 0 failed, counting", "warm: 1 of 3, 0 failed, warming", "warm: 3 pages done"]
 
 
-@pytest.mark.parametrize("answer", [
-    {"rc": 1, "stdout": ""}, {"rc": 0, "stdout": "{"}, {"rc": 0, "stdout": "{}"}, {"rc": 0, "stdout": "[]"}, {}, None,
-])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"rc": 1, "stdout": ""},
+        {"rc": 0, "stdout": "{"},
+        {"rc": 0, "stdout": "{}"},
+        {"rc": 0, "stdout": "[]"},
+        {},
+        None,
+    ],
+)
 def test_polls_that_fail_do_not_touch_the_result(monkeypatch, answer):
     def execute(module_args, task_vars):
         time.sleep(0.1)

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """The schema of the site file: what is reported, what is merged, and that nothing makes it raise."""
 
 from __future__ import annotations
@@ -48,9 +50,7 @@ def test_every_problem_names_the_place_and_the_remedy() -> None:
 
 @pytest.mark.parametrize("site", [{}, {"provider": "docker"}])
 def test_a_site_must_say_its_own_name(site: dict[str, Any]) -> None:
-    assert schema.problems(DEMO, site) == [
-        "site.name: is missing; write the name of this site, for example idr127"
-    ]
+    assert schema.problems(DEMO, site) == ["site.name: is missing; write the name of this site, for example idr127"]
 
 
 def test_a_misspelt_name_is_reported_once() -> None:

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """The SSH keys of a site: made once, kept, known before the first connection, and never shown."""
 
 from __future__ import annotations
@@ -21,16 +23,24 @@ HOSTS = ["database", "proxy"]
 def run(directory: Path, hosts: list[str] | None = None, check: bool = False) -> dict[str, Any]:
     """Run the module as Ansible does, and return its answer."""
     arguments = {
-        "directory": str(directory), "site": "lab", "hosts": hosts or HOSTS, "bastion": "proxy",
-        "_ansible_check_mode": check, "_ansible_diff": True,
+        "directory": str(directory),
+        "site": "lab",
+        "hosts": hosts or HOSTS,
+        "bastion": "proxy",
+        "_ansible_check_mode": check,
+        "_ansible_diff": True,
     }
     script = (
         "import sys; from ansible.module_utils import basic; from plugins.modules import site_ssh;"
         "basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = sys.stdin.buffer.read(), 'modern'; site_ssh.main()"
     )
     result = subprocess.run(
-        [os.sys.executable, "-c", script], input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}), text=True,
-        capture_output=True, cwd=Path(__file__).resolve().parents[2], check=False,
+        [os.sys.executable, "-c", script],
+        input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
+        text=True,
+        capture_output=True,
+        cwd=Path(__file__).resolve().parents[2],
+        check=False,
     )
     assert "Traceback" not in result.stderr, result.stderr
     return json.loads(result.stdout)
@@ -130,6 +140,10 @@ def test_the_files_are_those_of_the_documentation(tmp_path: Path) -> None:
     files = module.Files(str(tmp_path))
     module.plan(files, "lab", ["database"], "database")
     assert list(files.wanted) == [
-        "id_ed25519", "id_ed25519.pub", "host_keys/database", "host_keys/database.pub", "user_data/database.yml",
+        "id_ed25519",
+        "id_ed25519.pub",
+        "host_keys/database",
+        "host_keys/database.pub",
+        "user_data/database.yml",
         "known_hosts",
     ]

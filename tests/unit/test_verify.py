@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """What verify can tell without a site: the table, the sample and the catalogue."""
+
 from __future__ import annotations
 
 import re
@@ -8,13 +11,22 @@ import pytest
 import yaml
 
 from plugins.module_utils.verify import (
-    CheckFailed, cached_fraction, catalogue_problem, check, fill, missing_headers, read_json,
-    sample_offsets, summary, table,
+    CheckFailed,
+    cached_fraction,
+    catalogue_problem,
+    check,
+    fill,
+    missing_headers,
+    read_json,
+    sample_offsets,
+    summary,
+    table,
 )
 from plugins.modules.site_verify import host_checks
 
-POLICY = yaml.safe_load(
-    (Path(__file__).parents[2] / "roles/image_server_orthanc/vars/main.yml").read_text())["image_server_orthanc_policy"]
+POLICY = yaml.safe_load((Path(__file__).parents[2] / "roles/image_server_orthanc/vars/main.yml").read_text())[
+    "image_server_orthanc_policy"
+]
 ID = "0123abcd-4567abcd-89abcdef-01234567-89abcdef"
 GOOD = {"name": "home page", "ok": True, "detail": "200", "remedy": ""}
 BAD = {"name": "replica1: share", "ok": False, "detail": "/srv/images is not mounted", "remedy": "run configure.yml"}
@@ -54,8 +66,10 @@ def test_no_route_serves_a_forbidden_path(path):
 
 def test_routes_serve_what_is_warmed_and_verified():
     wanted = [fill(url, id=ID) for source in POLICY["warm_sources"] for url in source["urls"] + source["optional_urls"]]
-    wanted += [fill(url, instance=ID, study=ID, series=ID) for url in
-               [*POLICY["verify"]["uncached"], *(POLICY["verify"][name] for name in ("metadata", "series", "tile"))]]
+    wanted += [
+        fill(url, instance=ID, study=ID, series=ID)
+        for url in [*POLICY["verify"]["uncached"], *(POLICY["verify"][name] for name in ("metadata", "series", "tile"))]
+    ]
     for path in wanted:
         assert any(re.search(route["match"], path.partition("?")[0]) for route in POLICY["routes"]), path
 
@@ -72,27 +86,39 @@ def test_sample():
     assert len(set(offsets)) == 10 and all(0 <= offset < 1_000_000 and offset % 100 == 0 for offset in offsets)
 
 
-@pytest.mark.parametrize(("cached", "missing", "unsupported", "fraction"), [
-    (90, 10, 0, 0.9), (90, 0, 10, 1.0), (0, 0, 10, 1.0), (0, 0, 0, 0.0),
-])
+@pytest.mark.parametrize(
+    ("cached", "missing", "unsupported", "fraction"),
+    [
+        (90, 10, 0, 0.9),
+        (90, 0, 10, 1.0),
+        (0, 0, 10, 1.0),
+        (0, 0, 0, 0.0),
+    ],
+)
 def test_cached_fraction(cached, missing, unsupported, fraction):
     assert cached_fraction(cached, missing, unsupported) == fraction
 
 
-@pytest.mark.parametrize(("catalogue", "problem"), [
-    ({"studies": [{"id": "a"}, {"id": "b"}]}, ""),
-    ({"studies": [{"id": "a"}]}, "1 of 2 studies are not in the gallery, e.g. b"),
-    ({"studies": [{"id": "a"}, {"id": "b"}, {"id": "c"}]}, "1 studies of the gallery do not exist, e.g. c"),
-    ({}, "catalogue.json has no list of studies"),
-    ([], "catalogue.json has no list of studies"),
-])
+@pytest.mark.parametrize(
+    ("catalogue", "problem"),
+    [
+        ({"studies": [{"id": "a"}, {"id": "b"}]}, ""),
+        ({"studies": [{"id": "a"}]}, "1 of 2 studies are not in the gallery, e.g. b"),
+        ({"studies": [{"id": "a"}, {"id": "b"}, {"id": "c"}]}, "1 studies of the gallery do not exist, e.g. c"),
+        ({}, "catalogue.json has no list of studies"),
+        ([], "catalogue.json has no list of studies"),
+    ],
+)
 def test_catalogue(catalogue, problem):
     assert catalogue_problem(catalogue, ["a", "b"]) == problem
 
 
 def test_security_headers():
-    good = {"content-security-policy": "default-src 'none'; img-src 'self'", "x-content-type-options": "nosniff",
-            "referrer-policy": "strict-origin-when-cross-origin"}
+    good = {
+        "content-security-policy": "default-src 'none'; img-src 'self'",
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "strict-origin-when-cross-origin",
+    }
     assert missing_headers(good) == []
     assert missing_headers({**good, "content-security-policy": "default-src *"}) == ["content-security-policy"]
     assert missing_headers({}) == list(good)
@@ -105,8 +131,17 @@ def test_text_that_is_no_json():
 
 
 def test_hosts_that_did_not_answer_are_lines_too():
-    checks = host_checks({"primary": {"checks": [GOOD]}, "replica1": {"unreachable": True, "msg": "no route to host\n"},
-                          "replica2": {}, "proxy": {"msg": "no JSON", "module_stderr": "a\nHost is paused\n"}})
+    checks = host_checks(
+        {
+            "primary": {"checks": [GOOD]},
+            "replica1": {"unreachable": True, "msg": "no route to host\n"},
+            "replica2": {},
+            "proxy": {"msg": "no JSON", "module_stderr": "a\nHost is paused\n"},
+        }
+    )
     assert [(entry["name"], entry["ok"], entry["detail"]) for entry in checks] == [
-        ("home page", True, "200"), ("replica1: answers", False, "no route to host"),
-        ("replica2: answers", False, "was not asked"), ("proxy: answers", False, "Host is paused")]
+        ("home page", True, "200"),
+        ("replica1: answers", False, "no route to host"),
+        ("replica2: answers", False, "was not asked"),
+        ("proxy: answers", False, "Host is paused"),
+    ]

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """Starting and following the service; systemctl and journalctl are what they print, molecule has the real ones."""
+
 from __future__ import annotations
 
 import json
@@ -10,12 +13,25 @@ import yaml
 
 from plugins.module_utils.cache_warm import sources
 from plugins.module_utils.warm_service import (
-    PROGRAM, Service, ServiceError, State, parse_state, read_order, write_order,
+    PROGRAM,
+    Service,
+    ServiceError,
+    State,
+    parse_state,
+    read_order,
+    write_order,
 )
 
 PROJECT = Path(__file__).parents[2]
-ENDED = {"ActiveState": "inactive", "ExecMainCode": 1, "ExecMainPID": 77, "ExecMainStatus": 0, "InvocationID": "abc",
-         "NRestarts": 0, "Result": "success"}
+ENDED = {
+    "ActiveState": "inactive",
+    "ExecMainCode": 1,
+    "ExecMainPID": 77,
+    "ExecMainStatus": 0,
+    "InvocationID": "abc",
+    "NRestarts": 0,
+    "Result": "success",
+}
 RUNNING = {**ENDED, "ActiveState": "active", "ExecMainCode": 0}
 RESTARTING = {**ENDED, "ActiveState": "activating", "ExecMainCode": 2, "ExecMainStatus": 9, "Result": "signal"}
 REPORT = {"miss": 3, "summary": "3 of 3 pages done"}
@@ -45,7 +61,7 @@ class Host:
         }.get(tuple(words[:2]), (0, "", ""))
 
     def asked(self, *words: str) -> bool:
-        return any(command[:len(words)] == list(words) for command in self.commands)
+        return any(command[: len(words)] == list(words) for command in self.commands)
 
 
 def service(host: Host, tmp_path) -> Service:
@@ -111,20 +127,41 @@ def test_an_order_follows_no_link(tmp_path):
     assert read_order(str(tmp_path)) is True
 
 
-@pytest.mark.parametrize(("state", "status", "message"), [
-    ({**ENDED, "ActiveState": "failed", "ExecMainStatus": 2, "Result": "exit-code"}, {"pid": 77},
-     "cache-warm ended with status 2; its last words: the disk is full; make room"),
-    ({**ENDED, "ActiveState": "failed", "ExecMainCode": 2, "ExecMainStatus": 9, "Result": "start-limit-hit",
-      "NRestarts": 29}, {"pid": 77},
-     "cache-warm was killed again and again, 30 times (start-limit-hit): is the memory of the cache host too small? What "
-     "is cached stays; its last words: the disk is full; make room"),
-    # An earlier run's.
-    ({**ENDED, "ExecMainStatus": 1}, {"pid": 76, "exit_status": 1},
-     "cache-warm ended without a report; its last words: the disk is full; make room"),
-    # It crashed on its way.
-    ({**ENDED, "ExecMainStatus": 1}, {"pid": 77, "exit_status": None},
-     "cache-warm ended without a report; its last words: the disk is full; make room"),
-])
+@pytest.mark.parametrize(
+    ("state", "status", "message"),
+    [
+        (
+            {**ENDED, "ActiveState": "failed", "ExecMainStatus": 2, "Result": "exit-code"},
+            {"pid": 77},
+            "cache-warm ended with status 2; its last words: the disk is full; make room",
+        ),
+        (
+            {
+                **ENDED,
+                "ActiveState": "failed",
+                "ExecMainCode": 2,
+                "ExecMainStatus": 9,
+                "Result": "start-limit-hit",
+                "NRestarts": 29,
+            },
+            {"pid": 77},
+            "cache-warm was killed again and again, 30 times (start-limit-hit): is the memory of the cache host too small? What "
+            "is cached stays; its last words: the disk is full; make room",
+        ),
+        # An earlier run's.
+        (
+            {**ENDED, "ExecMainStatus": 1},
+            {"pid": 76, "exit_status": 1},
+            "cache-warm ended without a report; its last words: the disk is full; make room",
+        ),
+        # It crashed on its way.
+        (
+            {**ENDED, "ExecMainStatus": 1},
+            {"pid": 77, "exit_status": None},
+            "cache-warm ended without a report; its last words: the disk is full; make room",
+        ),
+    ],
+)
 def test_a_warm_without_a_report_is_a_failure_with_its_last_words(tmp_path, state, status, message):
     host = Host(state, status=status)
     warm = service(host, tmp_path)

@@ -1,8 +1,11 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """What the warm is tested against: a real nginx of its own, and an image server that misbehaves on purpose.
 
 The nginx has its own prefix, configuration, ports on loopback and process id file below pytest's directory; the
 machine's own is not touched. Its configuration is roles/cache/templates/nginx.conf.j2 without what visitors see of it.
 """
+
 from __future__ import annotations
 
 import asyncio
@@ -72,8 +75,17 @@ http {{
     }}
 }}
 """
-ROUTES = [{"name": "image", "match": "^/images/[^/]+$", "zone": "images", "valid": "365d", "arguments": [],
-           "argument_patterns": {}, "request_headers": {"Accept": "image/jpeg"}}]
+ROUTES = [
+    {
+        "name": "image",
+        "match": "^/images/[^/]+$",
+        "zone": "images",
+        "valid": "365d",
+        "arguments": [],
+        "argument_patterns": {},
+        "request_headers": {"Accept": "image/jpeg"},
+    }
+]
 PICTURE = b"\xff\xd8\xff\xe0" + bytes(6000)
 
 
@@ -147,7 +159,7 @@ class ImageServer:
         if parts.path == "/images":
             query = dict(urllib.parse.parse_qsl(parts.query))
             since, limit = int(query["since"]), int(query["limit"])
-            names = [f"image-{number}" for number in range(self.number_of_images)][since:since + limit]
+            names = [f"image-{number}" for number in range(self.number_of_images)][since : since + limit]
             status = 503 if self.everything else 200
             _answer(writer, status, json.dumps(names).encode(), kind="application/json")
             return True
@@ -202,10 +214,13 @@ class ImageServer:
         return True
 
 
-def _answer(writer, status: int, body: bytes, kind: str = "image/jpeg", length: int | None = None,
-            more: str = "") -> None:
-    head = (f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\n{more}"
-            f"Content-Length: {len(body) if length is None else length}\r\n\r\n")
+def _answer(
+    writer, status: int, body: bytes, kind: str = "image/jpeg", length: int | None = None, more: str = ""
+) -> None:
+    head = (
+        f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\n{more}"
+        f"Content-Length: {len(body) if length is None else length}\r\n\r\n"
+    )
     writer.write(head.encode() + body)
 
 
@@ -220,14 +235,34 @@ class Nginx:
             directory.mkdir(parents=True, exist_ok=True)
         # As root, workers would be nobody, who may not write below pytest's directory.
         options = {"read_timeout_seconds": 20, "max_size_mib": 500, **options}
-        (prefix / "nginx.conf").write_text(CONFIGURATION.format(
-            prefix=prefix, upstream=upstream, zone=self.zone, port=self.port, refresh=self.refresh_port,
-            user="user root;" if os.geteuid() == 0 else "", **options))
+        (prefix / "nginx.conf").write_text(
+            CONFIGURATION.format(
+                prefix=prefix,
+                upstream=upstream,
+                zone=self.zone,
+                port=self.port,
+                refresh=self.refresh_port,
+                user="user root;" if os.geteuid() == 0 else "",
+                **options,
+            )
+        )
         self.start()
 
     def _run(self, *arguments: str) -> None:
-        subprocess.run(["/usr/sbin/nginx", "-p", self.prefix, "-c", self.prefix / "nginx.conf", "-e",
-                        self.prefix / "error.log", *arguments], check=True, capture_output=True)
+        subprocess.run(
+            [
+                "/usr/sbin/nginx",
+                "-p",
+                self.prefix,
+                "-c",
+                self.prefix / "nginx.conf",
+                "-e",
+                self.prefix / "error.log",
+                *arguments,
+            ],
+            check=True,
+            capture_output=True,
+        )
 
     def start(self) -> None:
         self._run()
@@ -277,12 +312,18 @@ class Warm:
         for made in (self.state, self.runtime):
             made.mkdir(parents=True, exist_ok=True)
         self.settings = {
-            "url": f"http://127.0.0.1:{nginx.port}", "refresh_url": f"http://127.0.0.1:{nginx.refresh_port}",
-            "probe": "/images?since=0&limit=1", "routes": ROUTES,
+            "url": f"http://127.0.0.1:{nginx.port}",
+            "refresh_url": f"http://127.0.0.1:{nginx.refresh_port}",
+            "probe": "/images?since=0&limit=1",
+            "routes": ROUTES,
             "zones": [{"name": "images", "directory": str(zone), "max_size_mib": 500}],
             "sources": [{"name": "urls", "kind": "urls", "file": str(self.urls)}],
-            "concurrency": 8, "attempts": 3, "timeout_seconds": 10, "sample_minimum": 100,
-            "state_directory": str(self.state), "runtime_directory": str(self.runtime),
+            "concurrency": 8,
+            "attempts": 3,
+            "timeout_seconds": 10,
+            "sample_minimum": 100,
+            "state_directory": str(self.state),
+            "runtime_directory": str(self.runtime),
         }
 
     def pages(self, *names: str) -> None:
@@ -293,10 +334,20 @@ class Warm:
         """Start `cache-warm run`, or another command; Python also looks for modules at `python_path`."""
         (self.directory / "config.json").write_text(json.dumps(self.settings))
         return subprocess.Popen(
-            [sys.executable, "-B", "-m", "cache_warm", "--config", self.directory / "config.json",
-             *(arguments or ("run",))],
+            [
+                sys.executable,
+                "-B",
+                "-m",
+                "cache_warm",
+                "--config",
+                self.directory / "config.json",
+                *(arguments or ("run",)),
+            ],
             env={**os.environ, "PYTHONPATH": f"{REPOSITORY / 'plugins/module_utils'}:{python_path}"},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     def finish(self, process: subprocess.Popen, seconds: float = 60.0) -> Result:
         """Wait for the end of a run."""
@@ -333,11 +384,13 @@ class Site:
 def make_site(tmp_path):
     """Return a function that makes a site; options are those of Nginx."""
     with contextlib.ExitStack() as stack:
+
         def make(latency_seconds: float = 0.0, **options) -> Site:
             server = stack.enter_context(ImageServer(latency_seconds))
             nginx = Nginx(tmp_path / "nginx", server.port, **options)
             stack.callback(nginx.close)
             return Site(server, nginx, Warm(tmp_path / "warm", nginx, nginx.zone))
+
         yield make
     # A zone of thousands of files is no use to anybody.
     shutil.rmtree(tmp_path / "nginx", ignore_errors=True)
@@ -356,8 +409,9 @@ def make_disk(tmp_path):
 
     def make(path: pathlib.Path, size: str):
         path.mkdir(parents=True, exist_ok=True)
-        made = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", path], capture_output=True,
-                              text=True)
+        made = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", path], capture_output=True, text=True
+        )
         if made.returncode:
             pytest.skip(f"a file system cannot be mounted here: {made.stderr.strip()}")
         mounted.append(path)

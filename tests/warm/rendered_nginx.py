@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """A real nginx with the configuration that role cache renders, in a directory of its own and on free ports."""
+
 from __future__ import annotations
 
 import contextlib
@@ -19,8 +22,15 @@ import yaml
 PROJECT = Path(__file__).parents[2]
 ROLE = PROJECT / "roles/cache"
 # Every place of the host that the template names, and where it is below the test's directory.
-_PLACES = {"/var/cache/nginx": "zones", "/var/log/nginx": "log", "/var/lib/nginx": "lib", "/var/www/gallery": "www",
-           "/run/nginx.pid": "nginx.pid", "/etc/nginx/maintenance": "maintenance", "root /etc/nginx;": "root {};"}
+_PLACES = {
+    "/var/cache/nginx": "zones",
+    "/var/log/nginx": "log",
+    "/var/lib/nginx": "lib",
+    "/var/www/gallery": "www",
+    "/run/nginx.pid": "nginx.pid",
+    "/etc/nginx/maintenance": "maintenance",
+    "root /etc/nginx;": "root {};",
+}
 
 
 def free_ports(count: int) -> list[int]:
@@ -58,8 +68,10 @@ class Upstream:
                 data += part
             self.requests += 1
             body = self._answer(data.partition(b"\r\n")[0])
-            connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: image/jpeg\r\n"
-                               b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+            connection.sendall(
+                b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: image/jpeg\r\n"
+                b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+            )
 
     def close(self) -> None:
         self._socket.close()
@@ -125,27 +137,69 @@ class RenderedNginx:
         (snippets / "image-server-login.conf").write_text("proxy_set_header Authorization 'Basic eDp5';\n")
         (snippets / "test-image.conf").write_text("set $test_path '';\n")
         subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-             "-subj", "/CN=localhost", "-keyout", tls / "key.pem", "-out", tls / "certificate.pem"],
-            check=True, capture_output=True)
+            [
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+                "-subj",
+                "/CN=localhost",
+                "-keyout",
+                tls / "key.pem",
+                "-out",
+                tls / "certificate.pem",
+            ],
+            check=True,
+            capture_output=True,
+        )
         role = [yaml.safe_load((ROLE / part / "main.yml").read_text(encoding="utf-8")) for part in ("defaults", "vars")]
-        variables = role[0] | role[1] | {
-            "site_state_directory": str(self.directory), "cache_drained_hosts": [], "cache_policy": self.policy,
-            "cache_server_name": "localhost", "cache_server_address": "127.0.0.1",
-            "cache_url": "https://localhost", "cache_https_port": self.https_port, "cache_http_port": self._http_port,
-            "cache_tls": {"mode": "selfsigned"}, "cache_image_servers": ["localhost"], "cache_volume_gib": 0,
-            "host_address": "127.0.0.1", "_cache_snippets": str(snippets),
-            "_cache_certificate": str(tls / "certificate.pem"), "_cache_private_key": str(tls / "key.pem"),
-            "ansible_python_interpreter": sys.executable}
+        variables = (
+            role[0]
+            | role[1]
+            | {
+                "site_state_directory": str(self.directory),
+                "cache_drained_hosts": [],
+                "cache_policy": self.policy,
+                "cache_server_name": "localhost",
+                "cache_server_address": "127.0.0.1",
+                "cache_url": "https://localhost",
+                "cache_https_port": self.https_port,
+                "cache_http_port": self._http_port,
+                "cache_tls": {"mode": "selfsigned"},
+                "cache_image_servers": ["localhost"],
+                "cache_volume_gib": 0,
+                "host_address": "127.0.0.1",
+                "_cache_snippets": str(snippets),
+                "_cache_certificate": str(tls / "certificate.pem"),
+                "_cache_private_key": str(tls / "key.pem"),
+                "ansible_python_interpreter": sys.executable,
+            }
+        )
         (self.directory / "variables.json").write_text(json.dumps(variables))
         (self.directory / "hosts.yml").write_text("all: {hosts: {localhost: {ansible_connection: local}}}\n")
         rendered = self.directory / "rendered.conf"
         done = subprocess.run(
-            [Path(sys.executable).with_name("ansible"), "localhost", "--inventory", self.directory / "hosts.yml",
-             "--extra-vars", f"@{self.directory}/variables.json", "--module-name", "ansible.builtin.template",
-             "--args", json.dumps({"src": str(ROLE / "templates/nginx.conf.j2"), "dest": str(rendered)})],
-            cwd=PROJECT, env=os.environ | {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg")}, capture_output=True,
-            text=True)
+            [
+                Path(sys.executable).with_name("ansible"),
+                "localhost",
+                "--inventory",
+                self.directory / "hosts.yml",
+                "--extra-vars",
+                f"@{self.directory}/variables.json",
+                "--module-name",
+                "ansible.builtin.template",
+                "--args",
+                json.dumps({"src": str(ROLE / "templates/nginx.conf.j2"), "dest": str(rendered)}),
+            ],
+            cwd=PROJECT,
+            env=os.environ | {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg")},
+            capture_output=True,
+            text=True,
+        )
         if done.returncode:
             raise AssertionError(done.stdout + done.stderr)
         text = rendered.read_text(encoding="utf-8")

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """What each kind of answer comes to."""
+
 from __future__ import annotations
 
 import itertools
@@ -6,8 +9,18 @@ import time
 
 from .conftest import until
 
-GOOD = ["image-1", "chunked-1", "cut-1", "cutchunked-1", "reset-1", "close-1", "503x2-1", "502x1-1", "500x1-1",
-        "fakeonce-1"]
+GOOD = [
+    "image-1",
+    "chunked-1",
+    "cut-1",
+    "cutchunked-1",
+    "reset-1",
+    "close-1",
+    "503x2-1",
+    "502x1-1",
+    "500x1-1",
+    "fakeonce-1",
+]
 BAD = {
     "HTTP 404": "404-1",
     "HTTP 403": "403-1",
@@ -84,8 +97,10 @@ def test_a_second_run_asks_for_nothing_but_the_sample(site):
 
 
 def test_rubbish_in_the_list_is_reported_by_number_and_skipped(site):
-    site.warm.urls.write_bytes(b"# comment\n/images/image-1\n\xff\xfe\n/images/white space\n\nftp://other/\n"
-                               b"http://anywhere/images/image-2\n/images/" + b"x" * 100_000 + b"\n/images/image-1\n")
+    site.warm.urls.write_bytes(
+        b"# comment\n/images/image-1\n\xff\xfe\n/images/white space\n\nftp://other/\n"
+        b"http://anywhere/images/image-2\n/images/" + b"x" * 100_000 + b"\n/images/image-1\n"
+    )
     result = site.warm.run()
     assert result.status == 0 and (result.report["miss"], result.report["skipped"]) == (2, 1)
     lines = [problem.partition(": ")[0].rpartition(" ")[2] for problem in result.report["problems"]]
@@ -157,8 +172,10 @@ def test_pages_that_nginx_lost_fail_the_run(make_site):
     sample = result.report["sample"]
     assert result.status == 1 and 0 < sample["hit"] < sample["asked"]
     lost = sample["asked"] - sample["hit"]
-    assert (f"{lost} of {sample['asked']} pages asked again were not answered from the cache ({lost} x MISS"
-            in result.message)
+    assert (
+        f"{lost} of {sample['asked']} pages asked again were not answered from the cache ({lost} x MISS"
+        in result.message
+    )
 
 
 def test_a_full_zone_is_not_warmed_further(make_site):

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """Kills, full disks, clocks that jump: what is warmed in the end is the same."""
+
 from __future__ import annotations
 
 import os

@@ -1,7 +1,10 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """keys and zones against the real nginx: what it serves, under which key, and in which file.
 
 The configuration is the role's own template, so that a change there that keys.py does not follow fails here.
 """
+
 from __future__ import annotations
 
 import os
@@ -20,23 +23,35 @@ from plugins.module_utils.cache_warm.zones import Zone, cached, usage_bytes
 from .rendered_nginx import PROJECT, RenderedNginx, Upstream
 
 ORTHANC = yaml.safe_load((PROJECT / "roles/image_server_orthanc/vars/main.yml").read_text(encoding="utf-8"))[
-    "image_server_orthanc_policy"]
+    "image_server_orthanc_policy"
+]
 ID = "f689ddd2-662f8fe1-8b18180d-ec2a2cee-937917af"
 
 
 def route(name: str, match: str, **patterns: str) -> dict:
-    return {"name": name, "match": match, "zone": "pages", "valid": "1d", "arguments": list(patterns),
-            "argument_patterns": patterns, "request_headers": {"Accept": "image/jpeg"}, "public": True}
+    return {
+        "name": name,
+        "match": match,
+        "zone": "pages",
+        "valid": "1d",
+        "arguments": list(patterns),
+        "argument_patterns": patterns,
+        "request_headers": {"Accept": "image/jpeg"},
+        "public": True,
+    }
 
 
 # Wide routes, so that hardly anything is refused before its key is made, and some that overlap.
 WIDE = {
-    "user": "cache", "zones": [{"name": "pages", "max_size_mib": 64, "mean_size_kib": 8, "inactive": "1d"}],
-    "routes": [route("number", r"^/a/[0-9]+$", a="[0-9]*", b="x|y|invalid"),
-               route("branches", r"/b\.c$|^/x?d$"),
-               route("free", r"^/a/.*", b="[^&]*", a="|1"),
-               route("spaces", r"\s|\w\W$"),
-               route("rest", r"[^/]$", c=".+")],
+    "user": "cache",
+    "zones": [{"name": "pages", "max_size_mib": 64, "mean_size_kib": 8, "inactive": "1d"}],
+    "routes": [
+        route("number", r"^/a/[0-9]+$", a="[0-9]*", b="x|y|invalid"),
+        route("branches", r"/b\.c$|^/x?d$"),
+        route("free", r"^/a/.*", b="[^&]*", a="|1"),
+        route("spaces", r"\s|\w\W$"),
+        route("rest", r"[^/]$", c=".+"),
+    ],
 }
 
 
@@ -46,15 +61,17 @@ class Visitor:
     def __init__(self, nginx: RenderedNginx, upstream: Upstream):
         self.upstream = upstream
         self.routes = Routes(nginx.policy["routes"])
-        self.zones = {zone["name"]: Zone(zone["name"], str(nginx.zones / zone["name"]), 1 << 30)
-                      for zone in nginx.policy["zones"]}
+        self.zones = {
+            zone["name"]: Zone(zone["name"], str(nginx.zones / zone["name"]), 1 << 30) for zone in nginx.policy["zones"]
+        }
         self._port = nginx.port
 
     def ask(self, path: str) -> tuple[int, str]:
         """Return (status, X-Cache-Status) of a GET."""
         with socket.create_connection(("127.0.0.1", self._port), 10) as connection:
-            connection.sendall(b"GET %b HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
-                               % path.encode("utf-8", "surrogateescape"))
+            connection.sendall(
+                b"GET %b HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n" % path.encode("utf-8", "surrogateescape")
+            )
             answer = b""
             while part := connection.recv(65536):
                 answer += part
@@ -100,11 +117,80 @@ def agrees(visitor: Visitor, path: str) -> None:
 
 # Pieces from which parsers of URLs are led astray.
 PIECES = [
-    "/", "//", "/a/", "/a/1", "a", "b", "1", "x", "y", ".", "..", "/..", "/.", "/../", "/./", "%2e", "%2E%2e", "%2F",
-    "%2f..", "%3F", "%3f", "%23", "%25", "%2523", "%00", "%0a", "%0D%0A", "%20", "%09", "%7f", "%zz", "%4", "%",
-    "%C3%BC", "%ff", "ü", "\udcff", "+", "%2B", "\\", '"', "'", "$", ";", "~", "(", "?", "??", "&", "&&", "a=", "b=",
-    "c=", "&a=1", "&b=x", "&a=2&a=", "?a=1", "?b=y&a=7", "=", "invalid", "b=invalid", "&_=123", "a=%31", "#", "#x",
-    "test", "/test", "/b.c", "/xd", "/d", "\x7f", "\x01", " "]
+    "/",
+    "//",
+    "/a/",
+    "/a/1",
+    "a",
+    "b",
+    "1",
+    "x",
+    "y",
+    ".",
+    "..",
+    "/..",
+    "/.",
+    "/../",
+    "/./",
+    "%2e",
+    "%2E%2e",
+    "%2F",
+    "%2f..",
+    "%3F",
+    "%3f",
+    "%23",
+    "%25",
+    "%2523",
+    "%00",
+    "%0a",
+    "%0D%0A",
+    "%20",
+    "%09",
+    "%7f",
+    "%zz",
+    "%4",
+    "%",
+    "%C3%BC",
+    "%ff",
+    "ü",
+    "\udcff",
+    "+",
+    "%2B",
+    "\\",
+    '"',
+    "'",
+    "$",
+    ";",
+    "~",
+    "(",
+    "?",
+    "??",
+    "&",
+    "&&",
+    "a=",
+    "b=",
+    "c=",
+    "&a=1",
+    "&b=x",
+    "&a=2&a=",
+    "?a=1",
+    "?b=y&a=7",
+    "=",
+    "invalid",
+    "b=invalid",
+    "&_=123",
+    "a=%31",
+    "#",
+    "#x",
+    "test",
+    "/test",
+    "/b.c",
+    "/xd",
+    "/d",
+    "\x7f",
+    "\x01",
+    " ",
+]
 
 
 @settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -134,18 +220,42 @@ def test_any_text_in_a_path(wide: Visitor, text: str):
     agrees(wide, "/a/" + urllib.parse.quote(text))
 
 
-@pytest.mark.parametrize("path", [
-    f"/instances/{ID}/rendered", f"/instances/{ID}/rendered?width=256", f"/instances/{ID}/rendered?_=1&width=256&x",
-    f"/instances/{ID}/rendered?width=255", f"/instances/{ID}/rendered?width",
-    f"/instances/{ID}/rendered?width=256&width=1", f"/instances/{ID}/rendered?width=1&width=256",
-    f"/instances/{ID}/rendered?WIDTH=256", f"/instances/{ID}/rendered?awidth=256",
-    f"/instances/{ID}/rendered%0A", f"/instances/{ID.upper()}", f"/Instances/{ID}", f"//instances///{ID}",
-    f"/instances/%66{ID[1:]}", f"/x/../instances/{ID}", f"/instances/{ID}/", f"/series/{ID}",
-    f"/studies/{ID}/series?expand",
-    f"/studies/{ID}/series?expand=1&expand=9", f"/studies/{ID}/series?expand=false", "/instances?since=0&limit=5",
-    "/instances?limit=5&since=0", "/instances?since=0&limit=x", "/instances?limit=5&&&since=00&expand=", "/test",
-    "/%74est", "/stub_status", "/", "/system", f"/wsi/tiles/{ID}/3/12/7?token=x", "/instances" + "/" * 3000,
-])
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/instances/{ID}/rendered",
+        f"/instances/{ID}/rendered?width=256",
+        f"/instances/{ID}/rendered?_=1&width=256&x",
+        f"/instances/{ID}/rendered?width=255",
+        f"/instances/{ID}/rendered?width",
+        f"/instances/{ID}/rendered?width=256&width=1",
+        f"/instances/{ID}/rendered?width=1&width=256",
+        f"/instances/{ID}/rendered?WIDTH=256",
+        f"/instances/{ID}/rendered?awidth=256",
+        f"/instances/{ID}/rendered%0A",
+        f"/instances/{ID.upper()}",
+        f"/Instances/{ID}",
+        f"//instances///{ID}",
+        f"/instances/%66{ID[1:]}",
+        f"/x/../instances/{ID}",
+        f"/instances/{ID}/",
+        f"/series/{ID}",
+        f"/studies/{ID}/series?expand",
+        f"/studies/{ID}/series?expand=1&expand=9",
+        f"/studies/{ID}/series?expand=false",
+        "/instances?since=0&limit=5",
+        "/instances?limit=5&since=0",
+        "/instances?since=0&limit=x",
+        "/instances?limit=5&&&since=00&expand=",
+        "/test",
+        "/%74est",
+        "/stub_status",
+        "/",
+        "/system",
+        f"/wsi/tiles/{ID}/3/12/7?token=x",
+        "/instances" + "/" * 3000,
+    ],
+)
 def test_paths_of_the_orthanc_policy(orthanc: Visitor, path: str):
     if path == "/stub_status":
         assert orthanc.routes.key(path) is None and orthanc.ask(path)[0] == 200
@@ -155,8 +265,11 @@ def test_paths_of_the_orthanc_policy(orthanc: Visitor, path: str):
 
 def test_two_spellings_of_a_page_are_one_request(orthanc: Visitor):
     asked = orthanc.upstream.requests
-    spellings = [f"/instances/{ID}/rendered?width=512", f"/instances/{ID}/rendered?x=1&width=512",
-                 f"/x/..//instances/{ID}/%72endered?width=512&_=5"]
+    spellings = [
+        f"/instances/{ID}/rendered?width=512",
+        f"/instances/{ID}/rendered?x=1&width=512",
+        f"/x/..//instances/{ID}/%72endered?width=512&_=5",
+    ]
     assert len({orthanc.routes.key(path) for path in spellings}) == 1
     assert [orthanc.ask(path)[1] for path in spellings] == ["MISS", "HIT", "HIT"]
     assert orthanc.upstream.requests == asked + 1

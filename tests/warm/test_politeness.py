@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """What the warm waits for: the hours it may work in, and the visitors, by the log that the role's nginx writes."""
+
 from __future__ import annotations
 
 import http.client
@@ -11,8 +14,11 @@ import pytest
 from .conftest import ROUTES, ImageServer, Site, Warm, until
 from .rendered_nginx import RenderedNginx
 
-POLICY = {"user": "cache", "routes": ROUTES,
-          "zones": [{"name": "images", "max_size_mib": 64, "mean_size_kib": 8, "inactive": "365d"}]}
+POLICY = {
+    "user": "cache",
+    "routes": ROUTES,
+    "zones": [{"name": "images", "max_size_mib": 64, "mean_size_kib": 8, "inactive": "365d"}],
+}
 PAGES = [f"image-{number}" for number in range(1500)]
 
 
@@ -61,8 +67,11 @@ def site(tmp_path):
     """A site whose nginx is the role's, with the log of the visitors."""
     with ImageServer(latency_seconds=0.02) as server, RenderedNginx(tmp_path / "nginx", POLICY, server.port) as nginx:
         warm = Warm(tmp_path / "warm", nginx, nginx.zones / "images")
-        warm.settings |= {"probe": "/images/image-0", "visitors_log": str(nginx.directory / "log/access.log"),
-                          "visitors_p95_limit_seconds": 0.3}
+        warm.settings |= {
+            "probe": "/images/image-0",
+            "visitors_log": str(nginx.directory / "log/access.log"),
+            "visitors_p95_limit_seconds": 0.3,
+        }
         yield Site(server, nginx, warm)
 
 
@@ -71,8 +80,9 @@ def visit(site: Site, names: list[str], abreast: int = 1) -> None:
     left = iter(names)
 
     def visitor() -> None:
-        connection = http.client.HTTPSConnection("127.0.0.1", site.nginx.https_port,
-                                                 context=ssl._create_unverified_context())
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", site.nginx.https_port, context=ssl._create_unverified_context()
+        )
         for name in left:
             connection.request("GET", f"/images/{name}", headers={"User-Agent": "Mozilla/5.0"})
             answer = connection.getresponse()

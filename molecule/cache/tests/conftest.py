@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """What the tests of this scenario begin with."""
+
 from __future__ import annotations
 
 import json
@@ -8,17 +11,17 @@ import pytest
 from proxy import LOOPBACK, ask, ask_many
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope="module")
 def instances(host) -> list[str]:
     """Ids of images that can be drawn, at least three of them."""
     # The image servers may still be starting.
     for _ in range(30):
-        answer = ask(host, '/instances?since=0&limit=60', LOOPBACK)
-        if answer['status'] == 200:
+        answer = ask(host, "/instances?since=0&limit=60", LOOPBACK)
+        if answer["status"] == 200:
             break
         time.sleep(2)
-    ids = json.loads(answer['text'])
-    answers = ask_many(host, [{'path': f'/instances/{one}/rendered?width=512'} for one in ids])
-    drawn = [one for one, answer in zip(ids, answers) if answer['status'] == 200]
-    assert len(drawn) >= 3, f'of {len(ids)} images only {len(drawn)} can be drawn'
+    ids = json.loads(answer["text"])
+    answers = ask_many(host, [{"path": f"/instances/{one}/rendered?width=512"} for one in ids])
+    drawn = [one for one, answer in zip(ids, answers) if answer["status"] == 200]
+    assert len(drawn) >= 3, f"of {len(ids)} images only {len(drawn)} can be drawn"
     return drawn

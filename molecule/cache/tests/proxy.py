@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """Asking the proxy from itself: what the tests of this scenario share."""
+
 from __future__ import annotations
 
 import json
@@ -12,7 +15,7 @@ LABORATORY = 10443
 
 # Sends {"requests": [{"path", "port", "tls", "method", "headers", "body", "pause_seconds"}], "parallel"} and prints what
 # came back. The path goes out as it stands: an ordinary client would tidy up the hostile ones.
-CLIENT = r'''
+CLIENT = r"""
 import concurrent.futures, hashlib, http.client, json, ssl, sys, time
 job = json.loads(sys.argv[1])
 context = ssl.create_default_context()
@@ -36,29 +39,29 @@ def send(request):
             "checksum": hashlib.sha256(body).hexdigest(), "text": body[:20000].decode("latin-1")}
 with concurrent.futures.ThreadPoolExecutor(job["parallel"]) as pool:
     print(json.dumps(list(pool.map(send, job["requests"]))))
-'''
+"""
 
 
 def ask_many(host, requests: list[dict], port: int = PUBLIC, parallel: int = 1) -> list[dict]:
     """The answers to requests, in their order; each goes to `port` unless it names one."""
-    sent = [{'port': port, 'tls': request.get('port', port) in (PUBLIC, LABORATORY), **request} for request in requests]
-    job = json.dumps({'requests': sent, 'parallel': parallel})
+    sent = [{"port": port, "tls": request.get("port", port) in (PUBLIC, LABORATORY), **request} for request in requests]
+    job = json.dumps({"requests": sent, "parallel": parallel})
     return json.loads(host.check_output("python3 -c %s %s", CLIENT, job))
 
 
 def ask(host, path: str, port: int = PUBLIC, **request) -> dict:
     """The answer to one request."""
-    return ask_many(host, [{'path': path, **request}], port)[0]
+    return ask_many(host, [{"path": path, **request}], port)[0]
 
 
 def cache_status(answer: dict) -> str | None:
     """What the cache said about an answer."""
-    return answer['headers'].get('x-cache-status')
+    return answer["headers"].get("x-cache-status")
 
 
 def forget(host) -> None:
     """Empty the cache as a lost volume would; nginx fetches what it does not find."""
-    host.check_output('find /var/cache/nginx -type f -delete')
+    host.check_output("find /var/cache/nginx -type f -delete")
 
 
 def image_server_addresses(host) -> list[str]:
@@ -68,8 +71,14 @@ def image_server_addresses(host) -> list[str]:
 
 def run_ansible(request, command: list[str], check: bool = True) -> str:
     """Output of one of Ansible's commands with the inventory of this test."""
-    inventory = request.config.getoption('--ansible-inventory')
-    done = subprocess.run([*command, '--inventory', inventory], cwd=PROJECT, check=False, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    inventory = request.config.getoption("--ansible-inventory")
+    done = subprocess.run(
+        [*command, "--inventory", inventory],
+        cwd=PROJECT,
+        check=False,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     assert (done.returncode == 0) == check, done.stdout
     return done.stdout

@@ -1,20 +1,23 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """What the public, the monitors and the warm engine meet at the proxy.
 
 Everything is asked from the proxy itself, through its public port 443 and its loopback ports, against the image
 servers of the site with the images that are loaded there.
 """
+
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator
 
 import pytest
 from proxy import LOOPBACK, PUBLIC, REFRESH, ask, ask_many, cache_status, forget, image_server_addresses, run_ansible
 
-testinfra_hosts = ['ansible://cache']
+testinfra_hosts = ["ansible://cache"]
 
 
 @contextmanager
@@ -22,14 +25,14 @@ def unreachable(host, addresses: list[str]) -> Iterator[None]:
     """Image servers that the proxy cannot reach, and a proxy that knows nothing of it yet."""
     try:
         for address in addresses:
-            host.check_output(f'ip route add unreachable {address}')
+            host.check_output(f"ip route add unreachable {address}")
         time.sleep(1)
         yield
     finally:
         for address in addresses:
-            host.run(f'ip route del unreachable {address}')
+            host.run(f"ip route del unreachable {address}")
         # A reload forgets which servers have failed.
-        host.check_output('systemctl reload nginx')
+        host.check_output("systemctl reload nginx")
         time.sleep(1)
 
 
@@ -37,127 +40,182 @@ def unreachable(host, addresses: list[str]) -> Iterator[None]:
 def thumbnail(host, instances) -> str:
     """The path of a thumbnail that is not in the cache."""
     forget(host)
-    return f'/instances/{instances[0]}/rendered'
+    return f"/instances/{instances[0]}/rendered"
 
 
 def test_second_visitor_is_served_from_the_cache(host, thumbnail) -> None:
-    first, second = ask_many(host, [{'path': f'{thumbnail}?width=256'}] * 2)
-    assert (first['status'], second['status']) == (200, 200)
-    assert (cache_status(first), cache_status(second)) == ('MISS', 'HIT')
-    assert first['checksum'] == second['checksum']
+    first, second = ask_many(host, [{"path": f"{thumbnail}?width=256"}] * 2)
+    assert (first["status"], second["status"]) == (200, 200)
+    assert (cache_status(first), cache_status(second)) == ("MISS", "HIT")
+    assert first["checksum"] == second["checksum"]
 
 
 def test_entry_depends_on_known_arguments_only(host, thumbnail) -> None:
-    ask(host, f'{thumbnail}?width=256')
-    same = ask_many(host, [
-        {'path': f'{thumbnail}?utm_source=mail&width=256'},
-        {'path': f'{thumbnail}?width=256&a=1&&b'},
-        {'path': f'/{thumbnail}?width=256'},
-        {'path': f'{thumbnail}?width=256', 'headers': {'Accept': 'image/png', 'Cookie': 'session=1'}},
-        {'path': f'{thumbnail}?width=256', 'method': 'HEAD'},
-    ])
-    assert [(answer['status'], cache_status(answer)) for answer in same] == [(200, 'HIT')] * len(same)
-    assert {answer['headers']['content-type'] for answer in same} == {'image/jpeg'}
-    assert cache_status(ask(host, f'{thumbnail}?width=512')) == 'MISS'
+    ask(host, f"{thumbnail}?width=256")
+    same = ask_many(
+        host,
+        [
+            {"path": f"{thumbnail}?utm_source=mail&width=256"},
+            {"path": f"{thumbnail}?width=256&a=1&&b"},
+            {"path": f"/{thumbnail}?width=256"},
+            {"path": f"{thumbnail}?width=256", "headers": {"Accept": "image/png", "Cookie": "session=1"}},
+            {"path": f"{thumbnail}?width=256", "method": "HEAD"},
+        ],
+    )
+    assert [(answer["status"], cache_status(answer)) for answer in same] == [(200, "HIT")] * len(same)
+    assert {answer["headers"]["content-type"] for answer in same} == {"image/jpeg"}
+    assert cache_status(ask(host, f"{thumbnail}?width=512")) == "MISS"
 
 
 def test_order_of_arguments_does_not_matter(host, instances) -> None:
     forget(host)
-    one, other, third = ask_many(host, [{'path': '/instances?since=1&limit=2'}, {'path': '/instances?limit=2&since=1'},
-                                        {'path': '/instances?limit=1&since=1'}], LOOPBACK)
-    assert (cache_status(other), one['checksum']) == ('HIT', other['checksum'])
-    assert len(json.loads(one['text'])) == 2 and len(json.loads(third['text'])) == 1
+    one, other, third = ask_many(
+        host,
+        [
+            {"path": "/instances?since=1&limit=2"},
+            {"path": "/instances?limit=2&since=1"},
+            {"path": "/instances?limit=1&since=1"},
+        ],
+        LOOPBACK,
+    )
+    assert (cache_status(other), one["checksum"]) == ("HIT", other["checksum"])
+    assert len(json.loads(one["text"])) == 2 and len(json.loads(third["text"])) == 1
 
 
 def test_image_format_is_not_the_browsers_choice(host, thumbnail) -> None:
-    for accept in ('image/png', '*/*', 'text/html,application/xhtml+xml'):
+    for accept in ("image/png", "*/*", "text/html,application/xhtml+xml"):
         forget(host)
-        answer = ask(host, f'{thumbnail}?width=256', headers={'Accept': accept})
-        assert (cache_status(answer), answer['headers']['content-type']) == ('MISS', 'image/jpeg')
-        assert answer['text'].startswith('\xff\xd8\xff')
+        answer = ask(host, f"{thumbnail}?width=256", headers={"Accept": accept})
+        assert (cache_status(answer), answer["headers"]["content-type"]) == ("MISS", "image/jpeg")
+        assert answer["text"].startswith("\xff\xd8\xff")
 
 
 def test_argument_values_that_the_policy_does_not_know_are_refused(host, thumbnail) -> None:
-    queries = ['width=257', 'width=', 'width', 'width=256%0d%0aX:%201', 'width=%32%35%36', 'width=256x', 'a=1&width=0256']
-    answers = ask_many(host, [{'path': f'{thumbnail}?{query}'} for query in queries])
-    assert {query: (answer['status'], cache_status(answer)) for query, answer in zip(queries, answers)} == {
-        query: (400, None) for query in queries}
+    queries = [
+        "width=257",
+        "width=",
+        "width",
+        "width=256%0d%0aX:%201",
+        "width=%32%35%36",
+        "width=256x",
+        "a=1&width=0256",
+    ]
+    answers = ask_many(host, [{"path": f"{thumbnail}?{query}"} for query in queries])
+    assert {
+        query: (answer["status"], cache_status(answer)) for query, answer in zip(queries, answers)
+    } == dict.fromkeys(queries, (400, None))
 
 
-@pytest.mark.parametrize('port', [PUBLIC, LOOPBACK, REFRESH])
+@pytest.mark.parametrize("port", [PUBLIC, LOOPBACK, REFRESH])
 def test_visitors_only_read(host, instances, port) -> None:
-    requests = [{'path': path, 'method': method, 'headers': {'Content-Length': '0'}}
-                for method in ('POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS')
-                for path in ('/instances', f'/instances/{instances[0]}', '/', '/tools/execute-script', '/test')]
+    requests = [
+        {"path": path, "method": method, "headers": {"Content-Length": "0"}}
+        for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS")
+        for path in ("/instances", f"/instances/{instances[0]}", "/", "/tools/execute-script", "/test")
+    ]
     answers = ask_many(host, requests, port)
-    assert {(answer['status'], answer['headers'].get('allow')) for answer in answers} == {(405, 'GET, HEAD')}
+    assert {(answer["status"], answer["headers"].get("allow")) for answer in answers} == {(405, "GET, HEAD")}
 
 
 # {id} is an image that exists: were one of these let through, Orthanc would answer it.
 HOSTILE_PATHS = [
-    '/system', '//system', '/System', '/system/', '/tools/now', '/modalities', '/app/explorer.html', '/changes',
-    '/instances', '/instances/', '/patients', '/stub_status', '/nginx.conf', '/.git/config',
-    '/instances/..%2fsystem', '/instances/%2e%2e/system', '/instances/x/../../system', '/%73ystem',
-    '/instances/{id}/../../system', '/instances/{id}/..%2f..%2fsystem', '/instances/{id}/preview/../../../system',
-    '/instances/{id}/file', '/instances/{id}/preview/', '/instances/{id}/preview;/x', '/instances/{id}%00',
-    '/instances/{id}/preview%0a', '/instances/{id}%0d%0aX-Injected:%201', '/instances/{id}%0aX', '/instances/{id}%20',
-    '/instances/{id}%3fexpand', '/instances/{id}/rendered%3fwidth=256', '/..%2f..%2fetc/passwd',
+    "/system",
+    "//system",
+    "/System",
+    "/system/",
+    "/tools/now",
+    "/modalities",
+    "/app/explorer.html",
+    "/changes",
+    "/instances",
+    "/instances/",
+    "/patients",
+    "/stub_status",
+    "/nginx.conf",
+    "/.git/config",
+    "/instances/..%2fsystem",
+    "/instances/%2e%2e/system",
+    "/instances/x/../../system",
+    "/%73ystem",
+    "/instances/{id}/../../system",
+    "/instances/{id}/..%2f..%2fsystem",
+    "/instances/{id}/preview/../../../system",
+    "/instances/{id}/file",
+    "/instances/{id}/preview/",
+    "/instances/{id}/preview;/x",
+    "/instances/{id}%00",
+    "/instances/{id}/preview%0a",
+    "/instances/{id}%0d%0aX-Injected:%201",
+    "/instances/{id}%0aX",
+    "/instances/{id}%20",
+    "/instances/{id}%3fexpand",
+    "/instances/{id}/rendered%3fwidth=256",
+    "/..%2f..%2fetc/passwd",
 ]
 
 
 def test_paths_that_no_route_names_do_not_reach_the_image_servers(host, instances) -> None:
-    answers = ask_many(host, [{'path': path.replace('{id}', instances[0])} for path in HOSTILE_PATHS])
+    answers = ask_many(host, [{"path": path.replace("{id}", instances[0])} for path in HOSTILE_PATHS])
     # 400 where nginx itself refuses to read the path.
-    passed = {path: answer for path, answer in zip(HOSTILE_PATHS, answers)
-              if answer['status'] not in (400, 404) or cache_status(answer) or 'x-injected' in answer['headers']}
+    passed = {
+        path: answer
+        for path, answer in zip(HOSTILE_PATHS, answers)
+        if answer["status"] not in (400, 404) or cache_status(answer) or "x-injected" in answer["headers"]
+    }
     assert not passed
 
 
 def test_lists_of_everything_are_for_this_host_only(host, instances) -> None:
-    assert ask(host, '/instances?since=0&limit=1')['status'] == 404
-    assert ask(host, '/instances?since=0&limit=1', LOOPBACK)['status'] == 200
+    assert ask(host, "/instances?since=0&limit=1")["status"] == 404
+    assert ask(host, "/instances?since=0&limit=1", LOOPBACK)["status"] == 200
 
 
 def test_errors_are_never_kept(host, instances) -> None:
-    missing = '/instances/' + '-'.join(['00000000'] * 5)
-    answers = ask_many(host, [{'path': f'{missing}/preview'}, {'path': missing}] * 2, LOOPBACK)
-    assert {(answer['status'] >= 400, cache_status(answer)) for answer in answers} == {(True, 'MISS')}
-    ids = json.loads(ask(host, '/instances?since=0&limit=1000', LOOPBACK)['text'])
-    previews = ask_many(host, [{'path': f'/instances/{one}/preview'} for one in ids], LOOPBACK, parallel=4)
-    refused = [f'/instances/{one}/preview' for one, answer in zip(ids, previews) if answer['status'] == 415][:3]
-    assert {cache_status(ask(host, path, LOOPBACK)) for path in refused} <= {'MISS'}
+    missing = "/instances/" + "-".join(["00000000"] * 5)
+    answers = ask_many(host, [{"path": f"{missing}/preview"}, {"path": missing}] * 2, LOOPBACK)
+    assert {(answer["status"] >= 400, cache_status(answer)) for answer in answers} == {(True, "MISS")}
+    ids = json.loads(ask(host, "/instances?since=0&limit=1000", LOOPBACK)["text"])
+    previews = ask_many(host, [{"path": f"/instances/{one}/preview"} for one in ids], LOOPBACK, parallel=4)
+    refused = [f"/instances/{one}/preview" for one, answer in zip(ids, previews) if answer["status"] == 415][:3]
+    assert {cache_status(ask(host, path, LOOPBACK)) for path in refused} <= {"MISS"}
 
 
 def test_parallel_visitors_of_a_missing_entry_cost_one_fetch(host, thumbnail) -> None:
-    mark = f'lock{time.time_ns()}'
-    answers = ask_many(host, [{'path': f'{thumbnail}?width=1024&{mark}'}] * 20, parallel=20)
-    assert {answer['status'] for answer in answers} == {200}
+    mark = f"lock{time.time_ns()}"
+    answers = ask_many(host, [{"path": f"{thumbnail}?width=1024&{mark}"}] * 20, parallel=20)
+    assert {answer["status"] for answer in answers} == {200}
     time.sleep(1.5)
-    lines = [json.loads(line) for line in host.check_output(f'grep {mark} /var/log/nginx/access.log').splitlines()]
+    lines = [json.loads(line) for line in host.check_output(f"grep {mark} /var/log/nginx/access.log").splitlines()]
     assert len(lines) == 20
-    assert len([line for line in lines if line['upstream']]) == 1
+    assert len([line for line in lines if line["upstream"]]) == 1
 
 
 def test_log_tells_the_cache_status_of_each_request(host, thumbnail) -> None:
-    mark = f'log{time.time_ns()}'
-    ask_many(host, [{'path': f'{thumbnail}?width=256&{mark}'}] * 3 + [{'path': f'/system?{mark}"\\'}])
+    mark = f"log{time.time_ns()}"
+    ask_many(host, [{"path": f"{thumbnail}?width=256&{mark}"}] * 3 + [{"path": f'/system?{mark}"\\'}])
     time.sleep(1.5)
-    lines = [json.loads(line) for line in host.check_output(f'grep {mark} /var/log/nginx/access.log').splitlines()]
-    assert [(line['route'], line['cache'], line['status']) for line in lines] == [
-        ('thumbnail', 'MISS', 200), ('thumbnail', 'HIT', 200), ('thumbnail', 'HIT', 200), ('', '', 404)]
+    lines = [json.loads(line) for line in host.check_output(f"grep {mark} /var/log/nginx/access.log").splitlines()]
+    assert [(line["route"], line["cache"], line["status"]) for line in lines] == [
+        ("thumbnail", "MISS", 200),
+        ("thumbnail", "HIT", 200),
+        ("thumbnail", "HIT", 200),
+        ("", "", 404),
+    ]
 
 
 def test_refresh_port_rewrites_an_entry(host, thumbnail) -> None:
-    path = f'{thumbnail}?width=256'
+    path = f"{thumbnail}?width=256"
     whole = ask(host, path)
     # What is kept is damaged on the volume, as by a wrong image that was served once.
     file = host.check_output("grep -rlF 'KEY: %s' /var/cache/nginx/thumbnails", path)
-    host.check_output("python3 -c %s %s", 'import sys; f = open(sys.argv[1], "r+b"); f.seek(-2, 2); f.write(b"xx")', file)
+    host.check_output(
+        "python3 -c %s %s", 'import sys; f = open(sys.argv[1], "r+b"); f.seek(-2, 2); f.write(b"xx")', file
+    )
     damaged = ask(host, path, LOOPBACK)
-    assert cache_status(damaged) == 'HIT' and damaged['checksum'] != whole['checksum']
-    assert cache_status(ask(host, path, REFRESH)) == 'BYPASS'
+    assert cache_status(damaged) == "HIT" and damaged["checksum"] != whole["checksum"]
+    assert cache_status(ask(host, path, REFRESH)) == "BYPASS"
     again = ask(host, path)
-    assert (cache_status(again), again['checksum']) == ('HIT', whole['checksum'])
+    assert (cache_status(again), again["checksum"]) == ("HIT", whole["checksum"])
 
 
 def test_one_image_server_down_is_not_noticed(host, instances) -> None:
@@ -165,40 +223,43 @@ def test_one_image_server_down_is_not_noticed(host, instances) -> None:
     addresses = image_server_addresses(host)
     assert len(addresses) >= 2
     with unreachable(host, addresses[:1]):
-        answers = ask_many(host, [{'path': f'/instances/{one}/rendered?width=256'} for one in instances], parallel=4)
-        assert {answer['status'] for answer in answers} == {200}
+        answers = ask_many(host, [{"path": f"/instances/{one}/rendered?width=256"} for one in instances], parallel=4)
+        assert {answer["status"] for answer in answers} == {200}
 
 
 def test_entries_stay_visible_while_all_image_servers_are_down(host, instances) -> None:
     forget(host)
-    kept = [f'/studies/{study}/series' for study in
-            json.loads(ask(host, '/studies?since=0&limit=1', LOOPBACK)['text'])] + [f'/instances/{instances[0]}']
-    assert {answer['status'] for answer in ask_many(host, [{'path': path} for path in kept])} == {200}
+    kept = [
+        f"/studies/{study}/series" for study in json.loads(ask(host, "/studies?since=0&limit=1", LOOPBACK)["text"])
+    ] + [f"/instances/{instances[0]}"]
+    assert {answer["status"] for answer in ask_many(host, [{"path": path} for path in kept])} == {200}
     with unreachable(host, image_server_addresses(host)):
         time.sleep(11)
-        for path, statuses in zip(kept, ({'STALE', 'UPDATING'}, {'HIT'})):
+        for path, statuses in zip(kept, ({"STALE", "UPDATING"}, {"HIT"})):
             answer = ask(host, path)
-            assert (answer['status'], cache_status(answer) in statuses) == (200, True)
-        lost = ask(host, f'/instances/{instances[1]}')
-        assert lost['status'] in (502, 504) and 'Back soon' in lost['text']
-        assert ask(host, '/test')['status'] == 503
+            assert (answer["status"], cache_status(answer) in statuses) == (200, True)
+        lost = ask(host, f"/instances/{instances[1]}")
+        assert lost["status"] in (502, 504) and "Back soon" in lost["text"]
+        assert ask(host, "/test")["status"] == 503
         # Addresses, not names: nginx starts while no image server answers.
-        host.check_output('systemctl restart nginx')
-        assert cache_status(ask(host, kept[1])) == 'HIT'
-    assert ask(host, f'/instances/{instances[1]}')['status'] == 200
+        host.check_output("systemctl restart nginx")
+        assert cache_status(ask(host, kept[1])) == "HIT"
+    assert ask(host, f"/instances/{instances[1]}")["status"] == 200
 
 
 def test_cache_outlives_a_restart(host, thumbnail) -> None:
-    ask(host, f'{thumbnail}?width=256')
-    host.check_output('systemctl restart nginx')
-    assert cache_status(ask(host, f'{thumbnail}?width=256')) == 'HIT'
+    ask(host, f"{thumbnail}?width=256")
+    host.check_output("systemctl restart nginx")
+    assert cache_status(ask(host, f"{thumbnail}?width=256")) == "HIT"
 
 
 def test_full_volume_costs_the_cache_not_the_visitors(host, instances) -> None:
     forget(host)
-    fill = '/var/cache/nginx/fill-of-the-test'
+    fill = "/var/cache/nginx/fill-of-the-test"
     try:
-        host.check_output("python3 -c %s", f'''
+        host.check_output(
+            "python3 -c %s",
+            f"""
 import errno, os
 file = os.open({fill!r}, os.O_WRONLY | os.O_CREAT)
 size, step = 0, 1 << 30
@@ -210,102 +271,128 @@ while step >= 4096:
         if error.errno != errno.ENOSPC:
             raise
         step //= 2
-''')
-        paths = [{'path': f'/instances/{one}{rest}'} for one in instances[:20] for rest in ('/rendered?width=512', '/tags')]
+""",
+        )
+        paths = [
+            {"path": f"/instances/{one}{rest}"} for one in instances[:20] for rest in ("/rendered?width=512", "/tags")
+        ]
         answers = ask_many(host, paths)
-        assert {answer['status'] for answer in answers} == {200}
-        assert all(answer['bytes'] == int(answer['headers'].get('content-length', answer['bytes'])) for answer in answers)
-        assert 'No space left' in host.check_output('tail -n 50 /var/log/nginx/error.log')
+        assert {answer["status"] for answer in answers} == {200}
+        assert all(
+            answer["bytes"] == int(answer["headers"].get("content-length", answer["bytes"])) for answer in answers
+        )
+        assert "No space left" in host.check_output("tail -n 50 /var/log/nginx/error.log")
     finally:
-        host.run(f'rm -f {fill}')
-    path = paths[0]['path']
-    assert [cache_status(ask(host, path)) for _ in range(3)][-1] == 'HIT'
+        host.run(f"rm -f {fill}")
+    path = paths[0]["path"]
+    assert [cache_status(ask(host, path)) for _ in range(3)][-1] == "HIT"
 
 
 def test_maintenance_is_a_page_for_visitors_only(host, thumbnail) -> None:
-    host.check_output('touch /etc/nginx/maintenance')
+    host.check_output("touch /etc/nginx/maintenance")
     # Looked for once a second.
     time.sleep(1.1)
     try:
-        for path in ('/', f'{thumbnail}?width=256', '/test', '/system'):
+        for path in ("/", f"{thumbnail}?width=256", "/test", "/system"):
             answer = ask(host, path)
-            assert (answer['status'], answer['headers']['retry-after']) == (503, '60')
-            assert 'Back soon' in answer['text'] and answer['headers']['content-type'].startswith('text/html')
-        assert ask(host, f'{thumbnail}?width=256', LOOPBACK)['status'] == 200
-        assert ask(host, f'{thumbnail}?width=256', REFRESH)['status'] == 200
+            assert (answer["status"], answer["headers"]["retry-after"]) == (503, "60")
+            assert "Back soon" in answer["text"] and answer["headers"]["content-type"].startswith("text/html")
+        assert ask(host, f"{thumbnail}?width=256", LOOPBACK)["status"] == 200
+        assert ask(host, f"{thumbnail}?width=256", REFRESH)["status"] == 200
     finally:
-        host.check_output('rm /etc/nginx/maintenance')
+        host.check_output("rm /etc/nginx/maintenance")
     time.sleep(1.1)
-    assert ask(host, f'{thumbnail}?width=256')['status'] == 200
+    assert ask(host, f"{thumbnail}?width=256")["status"] == 200
 
 
 def test_test_address_fetches_an_image_each_time(host, instances, request) -> None:
-    snippet = '/etc/nginx/snippets/test-image.conf'
-    before = host.check_output(f'cat {snippet}')
+    snippet = "/etc/nginx/snippets/test-image.conf"
+    before = host.check_output(f"cat {snippet}")
 
     def name_image(path: str) -> None:
-        host.check_output(f'printf "set \\$test_path \'%%s\';" %s > {snippet} && systemctl reload nginx && sleep 1', path)
+        host.check_output(
+            f"printf \"set \\$test_path '%%s';\" %s > {snippet} && systemctl reload nginx && sleep 1", path
+        )
 
     try:
         # The way of the load verb.
-        run_ansible(request, ['ansible', 'cache', '--become', '--module-name', 'ansible.builtin.include_role', '--args',
-                              'name=imaging.repository.cache tasks_from=test_image', '--extra-vars',
-                              json.dumps({'cache_test_path': f'/instances/{instances[0]}/rendered?width=256'})])
-        host.check_output('systemctl reload nginx && sleep 1')
+        run_ansible(
+            request,
+            [
+                "ansible",
+                "cache",
+                "--become",
+                "--module-name",
+                "ansible.builtin.include_role",
+                "--args",
+                "name=imaging.repository.cache tasks_from=test_image",
+                "--extra-vars",
+                json.dumps({"cache_test_path": f"/instances/{instances[0]}/rendered?width=256"}),
+            ],
+        )
+        host.check_output("systemctl reload nginx && sleep 1")
         for _ in range(2):
-            answer = ask(host, '/test')
-            assert (answer['status'], answer['headers']['content-type']) == (200, 'image/jpeg')
-            assert cache_status(answer) is None and answer['headers']['cache-control'] == 'no-cache'
+            answer = ask(host, "/test")
+            assert (answer["status"], answer["headers"]["content-type"]) == (200, "image/jpeg")
+            assert cache_status(answer) is None and answer["headers"]["cache-control"] == "no-cache"
         # An image that is gone stands for whatever an image server answers but 200.
-        name_image('/instances/' + '-'.join(['00000000'] * 5) + '/preview')
-        assert [ask(host, '/test', port)['status'] for port in (PUBLIC, LOOPBACK)] == [503, 503]
+        name_image("/instances/" + "-".join(["00000000"] * 5) + "/preview")
+        assert [ask(host, "/test", port)["status"] for port in (PUBLIC, LOOPBACK)] == [503, 503]
         # Before the first load.
-        name_image('')
-        answer = ask(host, '/test')
-        assert (answer['status'], answer['text']) == (503, 'no image loaded yet\n')
+        name_image("")
+        answer = ask(host, "/test")
+        assert (answer["status"], answer["text"]) == (503, "no image loaded yet\n")
     finally:
         host.check_output(f"printf '%%s\\n' %s > {snippet} && systemctl reload nginx", before)
 
 
 def test_broken_configuration_does_not_replace_the_running_one(host, request) -> None:
-    before = host.check_output('sha256sum /etc/nginx/nginx.conf')
-    output = run_ansible(request, ['ansible-playbook', 'molecule/cache/converge.yml', '--extra-vars',
-                                   json.dumps({'cache_content_security_policy': 'broken" {'})], check=False)
-    assert 'nginx: configuration file' in output and 'test failed' in output
-    assert host.check_output('sha256sum /etc/nginx/nginx.conf') == before
-    assert ask(host, '/')['status'] in (200, 404)
+    before = host.check_output("sha256sum /etc/nginx/nginx.conf")
+    output = run_ansible(
+        request,
+        [
+            "ansible-playbook",
+            "molecule/cache/converge.yml",
+            "--extra-vars",
+            json.dumps({"cache_content_security_policy": 'broken" {'}),
+        ],
+        check=False,
+    )
+    assert "nginx: configuration file" in output and "test failed" in output
+    assert host.check_output("sha256sum /etc/nginx/nginx.conf") == before
+    assert ask(host, "/")["status"] in (200, 404)
 
 
 def test_answers_carry_the_security_headers(host, instances, thumbnail) -> None:
-    for path in ('/', '/system', f'{thumbnail}?width=256', f'/instances/{instances[0]}'):
-        headers = ask(host, path)['headers']
-        if path in ('/', '/system'):
-            assert "frame-ancestors 'self'" in headers['content-security-policy']
-            assert headers['referrer-policy'] == 'strict-origin-when-cross-origin'
+    for path in ("/", "/system", f"{thumbnail}?width=256", f"/instances/{instances[0]}"):
+        headers = ask(host, path)["headers"]
+        if path in ("/", "/system"):
+            assert "frame-ancestors 'self'" in headers["content-security-policy"]
+            assert headers["referrer-policy"] == "strict-origin-when-cross-origin"
         else:
             # Pictures and JSON: nothing in them may run.
-            assert headers['content-security-policy'] == "default-src 'none'"
-        assert (headers['x-content-type-options'], headers['server']) == ('nosniff', 'nginx')
+            assert headers["content-security-policy"] == "default-src 'none'"
+        assert (headers["x-content-type-options"], headers["server"]) == ("nosniff", "nginx")
         # The site's own authority signed the certificate.
-        assert 'strict-transport-security' not in headers
+        assert "strict-transport-security" not in headers
 
 
 def test_login_at_the_image_servers_stays_here(host, thumbnail) -> None:
     # A visitor's own login goes no further: a wrong one does not matter.
-    answer = ask(host, f'{thumbnail}?width=256', headers={'Authorization': 'Basic eDp5'})
-    assert (answer['status'], cache_status(answer)) == (200, 'MISS')
-    assert not {'authorization', 'www-authenticate', 'set-cookie'} & set(answer['headers'])
-    login = host.file('/etc/nginx/snippets/image-server-login.conf')
-    assert (login.mode, login.user) == (0o600, 'root')
+    answer = ask(host, f"{thumbnail}?width=256", headers={"Authorization": "Basic eDp5"})
+    assert (answer["status"], cache_status(answer)) == (200, "MISS")
+    assert not {"authorization", "www-authenticate", "set-cookie"} & set(answer["headers"])
+    login = host.file("/etc/nginx/snippets/image-server-login.conf")
+    assert (login.mode, login.user) == (0o600, "root")
     secret = login.content_string.split('"')[1].split()[-1]
-    assert host.run('grep -rqF %s /var/cache/nginx /var/log/nginx /etc/nginx/nginx.conf', secret).rc == 1
+    assert host.run("grep -rqF %s /var/cache/nginx /var/log/nginx /etc/nginx/nginx.conf", secret).rc == 1
 
 
 def test_tls_is_modern_and_trusted_through_the_authority(host) -> None:
     variables = host.ansible.get_variables()
-    authority = Path(variables['site_state_directory'], 'ca/ca.crt').read_text(encoding='utf-8')
-    names = ['localhost', '127.0.0.1', variables['effective_site']['public']['name']]
-    handshake = '''
+    authority = Path(variables["site_state_directory"], "ca/ca.crt").read_text(encoding="utf-8")
+    names = ["localhost", "127.0.0.1", variables["effective_site"]["public"]["name"]]
+    handshake = """
 import json, socket, ssl, sys
 authority, names = json.loads(sys.argv[1])
 found = []
@@ -324,29 +411,29 @@ try:
 except ssl.SSLError:
     pass
 print(json.dumps(found))
-'''
-    found = json.loads(host.check_output('python3 -W ignore -c %s %s', handshake, json.dumps([authority, names])))
-    assert found == [['h2', 'TLSv1.3']] * len(names)
+"""
+    found = json.loads(host.check_output("python3 -W ignore -c %s %s", handshake, json.dumps([authority, names])))
+    assert found == [["h2", "TLSv1.3"]] * len(names)
     assert host.run('grep -rlq "BEGIN.*PRIVATE KEY" /etc/nginx /var/www').rc != 0
 
 
 def test_plain_http_leads_to_the_published_address(host) -> None:
-    answer = ask(host, '/study.html?id=1', 80)
-    url = host.ansible.get_variables()['site_url'].rstrip('/')
-    assert (answer['status'], answer['headers']['location']) == (301, f'{url}/study.html?id=1')
+    answer = ask(host, "/study.html?id=1", 80)
+    url = host.ansible.get_variables()["site_url"].rstrip("/")
+    assert (answer["status"], answer["headers"]["location"]) == (301, f"{url}/study.html?id=1")
 
 
 def test_loopback_ports_are_for_this_host_only(host) -> None:
-    listening = host.check_output('ss --listening --tcp --numeric --no-header').splitlines()
+    listening = host.check_output("ss --listening --tcp --numeric --no-header").splitlines()
     addresses = {line.split()[3] for line in listening}
-    assert {'127.0.0.1:8081', '127.0.0.1:8082', '0.0.0.0:80', '0.0.0.0:443'} <= addresses
-    assert not {'0.0.0.0:8081', '0.0.0.0:8082'} & addresses
-    assert 'Active connections' in ask(host, '/stub_status', LOOPBACK)['text']
+    assert {"127.0.0.1:8081", "127.0.0.1:8082", "0.0.0.0:80", "0.0.0.0:443"} <= addresses
+    assert not {"0.0.0.0:8081", "0.0.0.0:8082"} & addresses
+    assert "Active connections" in ask(host, "/stub_status", LOOPBACK)["text"]
 
 
 def test_zones_fit_the_volume(host) -> None:
-    volumes = host.ansible.get_variables()['host_volumes']
-    volume_mib = next(volume['gib'] for volume in volumes if volume['mount'] == '/var/cache/nginx') * 1024
+    volumes = host.ansible.get_variables()["host_volumes"]
+    volume_mib = next(volume["gib"] for volume in volumes if volume["mount"] == "/var/cache/nginx") * 1024
     sizes = [int(size) for size in host.check_output(r"grep -oP 'max_size=\K[0-9]+' /etc/nginx/nginx.conf").split()]
     assert 0 < sum(sizes) <= 0.9 * volume_mib
-    assert host.check_output('systemctl show nginx --property RequiresMountsFor').endswith('/var/cache/nginx')
+    assert host.check_output("systemctl show nginx --property RequiresMountsFor").endswith("/var/cache/nginx")

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """PostgreSQL: on its volume, tuned, closed to everybody but the image servers, and the reader cannot write."""
+
 from __future__ import annotations
 
 import time
@@ -43,33 +46,43 @@ def test_the_cluster_is_on_its_volume_with_checksums(host):
 
 def test_the_server_is_tuned_for_its_host_and_no_setting_waits_for_a_restart(host):
     memory = host.ansible.get_variables()["host_memory_mib"]
-    assert sql(host, "SELECT setting::bigint / 128 FROM pg_settings WHERE name = 'shared_buffers'"
-               ).stdout.strip() == str(memory // 4)
+    assert sql(
+        host, "SELECT setting::bigint / 128 FROM pg_settings WHERE name = 'shared_buffers'"
+    ).stdout.strip() == str(memory // 4)
     assert sql(host, "SELECT count(*) FROM pg_settings WHERE pending_restart").stdout.strip() == "0"
 
 
-@pytest.mark.parametrize("group, role", [("image_server_primary", "image_server_owner"),
-                                         ("image_server_replica", "image_server_reader")])
+@pytest.mark.parametrize(
+    "group, role", [("image_server_primary", "image_server_owner"), ("image_server_replica", "image_server_reader")]
+)
 def test_image_servers_may_log_in_with_their_role(host, group, role):
     assert answer(host, group, role) == "R"
 
 
-@pytest.mark.parametrize("group, role, name", [
-    ("image_server_primary", "image_server_reader", "image_server"),
-    ("image_server_replica", "image_server_owner", "image_server"),
-    ("image_server_replica", "image_server_reader", "postgres"),
-    ("image_server_primary", "postgres", "image_server"),
-    ("cache", "image_server_reader", "image_server"),
-    ("cache", "image_server_owner", "image_server"),
-    ("database", "image_server_owner", "image_server"),
-])
+@pytest.mark.parametrize(
+    "group, role, name",
+    [
+        ("image_server_primary", "image_server_reader", "image_server"),
+        ("image_server_replica", "image_server_owner", "image_server"),
+        ("image_server_replica", "image_server_reader", "postgres"),
+        ("image_server_primary", "postgres", "image_server"),
+        ("cache", "image_server_reader", "image_server"),
+        ("cache", "image_server_owner", "image_server"),
+        ("database", "image_server_owner", "image_server"),
+    ],
+)
 def test_everybody_else_is_rejected(host, group, role, name):
     assert "no pg_hba.conf entry" in answer(host, group, role, name)
 
 
 def test_passwords_are_kept_as_scram(host):
-    assert sql(host, "SELECT bool_and(rolpassword LIKE 'SCRAM-SHA-256$%') FROM pg_authid WHERE rolname LIKE "
-                     "'image_server_%'").stdout.strip() == "t"
+    assert (
+        sql(
+            host,
+            "SELECT bool_and(rolpassword LIKE 'SCRAM-SHA-256$%') FROM pg_authid WHERE rolname LIKE 'image_server_%'",
+        ).stdout.strip()
+        == "t"
+    )
 
 
 def test_the_reader_reads_tables_to_come_and_cannot_write(host):
@@ -77,13 +90,24 @@ def test_the_reader_reads_tables_to_come_and_cannot_write(host):
         assert sql(host, "SET ROLE image_server_owner; CREATE TABLE molecule AS SELECT 1 AS one").rc == 0
         reader = "SET ROLE image_server_reader; SET default_transaction_read_only = off; "
         assert sql(host, reader + "SELECT one FROM molecule").stdout.split()[-1] == "1"
-        for statement in ("INSERT INTO molecule VALUES (2)", "DELETE FROM molecule", "DROP TABLE molecule",
-                          "CREATE TABLE other (one int)", "SELECT * FROM pg_authid"):
+        for statement in (
+            "INSERT INTO molecule VALUES (2)",
+            "DELETE FROM molecule",
+            "DROP TABLE molecule",
+            "CREATE TABLE other (one int)",
+            "SELECT * FROM pg_authid",
+        ):
             refused = sql(host, reader + statement)
             assert refused.rc != 0
             assert "permission denied" in refused.stderr or "must be owner" in refused.stderr
-        assert sql(host, "SELECT setconfig FROM pg_db_role_setting JOIN pg_roles ON oid = setrole "
-                         "WHERE rolname = 'image_server_reader'").stdout.count("default_transaction_read_only=on") == 1
+        assert (
+            sql(
+                host,
+                "SELECT setconfig FROM pg_db_role_setting JOIN pg_roles ON oid = setrole "
+                "WHERE rolname = 'image_server_reader'",
+            ).stdout.count("default_transaction_read_only=on")
+            == 1
+        )
     finally:
         sql(host, "DROP TABLE IF EXISTS molecule")
 
@@ -97,10 +121,13 @@ def test_no_password_is_in_a_log(host):
         assert host.run("grep -rqiE %s %s", "password '|SCRAM-SHA-256", log).rc != 0
 
 
-@pytest.mark.parametrize("remains, message", [
-    ("14/main/PG_VERSION", "14/main/PG_VERSION, but this release runs 15/main"),
-    ("15/main/data", "holds files but no cluster"),
-])
+@pytest.mark.parametrize(
+    "remains, message",
+    [
+        ("14/main/PG_VERSION", "14/main/PG_VERSION, but this release runs 15/main"),
+        ("15/main/data", "holds files but no cluster"),
+    ],
+)
 def test_nothing_is_initialised_over_what_is_there(host, remains, message):
     script = (REPOSITORY / "roles/database/files/initialise").read_text()
     # In a directory of its own, so that the test cannot harm the cluster; without a mount unit of its own.

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """A site's hosts on this machine: restarted, grown, refused, removed and found again, with real containers."""
+
 from __future__ import annotations
 
 import socket
@@ -39,8 +42,9 @@ def test_every_host_runs_with_its_own_keys():
 def test_a_host_sees_its_own_devices_and_no_others():
     assert on("database", "ls /dev/disk/by-id").split() == ["imaging-repository-db"]
     assert run("docker", "exec", f"{SITE}-replica1", "ls", "/dev/disk", fails=True)
-    assert "Permission denied" in run("docker", "exec", f"{SITE}-replica1", "sh", "-c",
-                                  "mknod /tmp/loop b 7 0 && head -c1 /tmp/loop", fails=True)
+    assert "Permission denied" in run(
+        "docker", "exec", f"{SITE}-replica1", "sh", "-c", "mknod /tmp/loop b 7 0 && head -c1 /tmp/loop", fails=True
+    )
 
 
 def test_public_ports_listen_on_loopback_only():
@@ -63,17 +67,19 @@ def test_check_mode_shows_the_plan_and_writes_nothing():
 
 def volumes(gib: int) -> str:
     """The test site with a database volume of another size, as extra variables."""
-    return ('{"site": {"name": "molecule-docker", "docker": {"network": {"cidr": "172.30.79.0/24"}},'
-            ' "public": {"https_port": 19443, "http_port": 19080}, "hosts": [{"name": "replica", "count": 1},'
-            ' {"name": "database", "volumes": [{"name": "db", "gib": %d}]}]}}' % gib)
+    return (
+        '{"site": {"name": "molecule-docker", "docker": {"network": {"cidr": "172.30.79.0/24"}},'
+        ' "public": {"https_port": 19443, "http_port": 19080}, "hosts": [{"name": "replica", "count": 1},'
+        ' {"name": "database", "volumes": [{"name": "db", "gib": %d}]}]}}' % gib
+    )
 
 
 def test_a_volume_grows_and_never_shrinks():
     on("database", f"echo data-before >{DEVICE}")
     play("provision.yml", "-e", volumes(2))
-    assert on("database", f"blockdev --getsize64 {DEVICE}").strip() == str(2 * 1024 ** 3)
+    assert on("database", f"blockdev --getsize64 {DEVICE}").strip() == str(2 * 1024**3)
     assert "never made smaller" in play("provision.yml", fails=True)
-    assert on("database", f"blockdev --getsize64 {DEVICE}").strip() == str(2 * 1024 ** 3)
+    assert on("database", f"blockdev --getsize64 {DEVICE}").strip() == str(2 * 1024**3)
     assert on("database", f"head -c 11 {DEVICE}") == "data-before"
 
 

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """The primary writes, replicas only read; without database or share a replica is down, and comes back by itself."""
+
 from __future__ import annotations
 
 import base64
@@ -17,8 +20,10 @@ testinfra_hosts = ["ansible://image_server_replica"]
 REPOSITORY = Path(__file__).parents[3]
 INVENTORY = str(REPOSITORY / "molecule/inventory")
 SECRETS = yaml.safe_load((REPOSITORY / "state/molecule/secrets.yml").read_text())
-PASSWORDS = {"operator": SECRETS["vault_image_server_operator_password"],
-             "cache": SECRETS["vault_image_server_cache_password"]}
+PASSWORDS = {
+    "operator": SECRETS["vault_image_server_operator_password"],
+    "cache": SECRETS["vault_image_server_cache_password"],
+}
 
 
 def patient(host, path: str, *arguments, **named) -> tuple[int, bytes]:
@@ -31,8 +36,9 @@ def patient(host, path: str, *arguments, **named) -> tuple[int, bytes]:
     return answer
 
 
-def request(host, path: str, user: str | None = "operator", method: str = "GET", data: bytes | None = None,
-            accept: str = "*/*") -> tuple[int, bytes]:
+def request(
+    host, path: str, user: str | None = "operator", method: str = "GET", data: bytes | None = None, accept: str = "*/*"
+) -> tuple[int, bytes]:
     """Status (0 without an answer) and body of a request to the image server of a host."""
     address = host.ansible.get_variables()["host_address"]
     question = urllib.request.Request(f"http://{address}:8042{path}", data, {"Accept": accept}, method=method)
@@ -120,7 +126,7 @@ def test_passwords_are_readable_to_the_service_only(host):
 def test_the_service_has_a_limit_and_logs_to_the_journal(host):
     memory = host.ansible.get_variables()["host_memory_mib"]
     limit = host.check_output("systemctl show --property=MemoryMax --value orthanc.service")
-    assert int(limit) == memory * 8 // 10 * 1024 ** 2
+    assert int(limit) == memory * 8 // 10 * 1024**2
     assert "Orthanc has started" in host.check_output("journalctl --unit orthanc.service --quiet --output=cat")
 
 

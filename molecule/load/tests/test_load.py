@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """The sample images are in Orthanc as their manifest says; damaged files, kills and restarts harm no other image."""
+
 from __future__ import annotations
 
 import json
@@ -14,13 +17,13 @@ import yaml
 
 from plugins.module_utils.manifest import key_of
 
-testinfra_hosts = ['ansible://image_server_primary']
+testinfra_hosts = ["ansible://image_server_primary"]
 
 REPOSITORY = Path(__file__).parents[3]
-IMAGES = REPOSITORY / 'samples/images'
-DIRECTORY = '/srv/images/load'
+IMAGES = REPOSITORY / "samples/images"
+DIRECTORY = "/srv/images/load"
 # Asks for (method, path) pairs over one connection and prints [status, text] of each.
-CLIENT = r'''
+CLIENT = r"""
 import base64, http.client, json, sys
 password, requests = json.loads(sys.argv[1])
 connection = http.client.HTTPConnection("127.0.0.1", 8042, timeout=60)
@@ -31,92 +34,105 @@ for method, path in requests:
     answer = connection.getresponse()
     answers.append([answer.status, answer.read().decode("latin-1")])
 print(json.dumps(answers))
-'''
+"""
 
 
 @pytest.fixture
 def orthanc(host):
     """Return a function that asks Orthanc for (method, path) pairs and returns its [status, text] answers."""
-    state = host.ansible.get_variables()['site_state_directory']
-    secrets = yaml.safe_load(Path(state, 'secrets.yml').read_text(encoding='utf-8'))
+    state = host.ansible.get_variables()["site_state_directory"]
+    secrets = yaml.safe_load(Path(state, "secrets.yml").read_text(encoding="utf-8"))
 
     def ask(*requests: tuple[str, str]) -> list[list]:
-        arguments = json.dumps([secrets['vault_image_server_operator_password'], requests])
-        return json.loads(host.check_output('python3 -c %s %s', CLIENT, arguments))
+        arguments = json.dumps([secrets["vault_image_server_operator_password"], requests])
+        return json.loads(host.check_output("python3 -c %s %s", CLIENT, arguments))
 
     return ask
 
 
 def studies(orthanc) -> dict[str, dict]:
     """Return all studies by title, with their metadata and the number of instances."""
-    ids = json.loads(orthanc(('GET', '/studies'))[0][1])
-    answers = orthanc(*(('GET', f'/studies/{i}/{what}') for i in ids for what in ('metadata?expand', 'statistics')))
+    ids = json.loads(orthanc(("GET", "/studies"))[0][1])
+    answers = orthanc(*(("GET", f"/studies/{i}/{what}") for i in ids for what in ("metadata?expand", "statistics")))
     found = {}
     for position, identifier in enumerate(ids):
-        metadata, statistics = (json.loads(text) for _, text in answers[2 * position:2 * position + 2])
-        found[metadata.get('Title')] = {**metadata, 'id': identifier, 'count': statistics['CountInstances']}
+        metadata, statistics = (json.loads(text) for _, text in answers[2 * position : 2 * position + 2])
+        found[metadata.get("Title")] = {**metadata, "id": identifier, "count": statistics["CountInstances"]}
     return found
 
 
 @pytest.fixture
 def images(host, orthanc, tmp_path):
     """Return a function that makes a manifest of `count` new images; all that comes of them is deleted in the end."""
-    patient = f'molecule-{time.time_ns()}'
+    patient = f"molecule-{time.time_ns()}"
 
     def make(count: int) -> Path:
-        (tmp_path / 'images').mkdir()
-        fields = sorted((IMAGES / 'plate').iterdir())[:count]
+        (tmp_path / "images").mkdir()
+        fields = sorted((IMAGES / "plate").iterdir())[:count]
         study, series = pydicom.uid.generate_uid(), pydicom.uid.generate_uid()
         for number, field in enumerate(fields):
             content = pydicom.dcmread(field)
             content.PatientID, content.StudyInstanceUID, content.SeriesInstanceUID = patient, study, series
             content.SOPInstanceUID = content.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
-            content.save_as(tmp_path / 'images' / f'{number:03}.dcm')
-        manifest = tmp_path / 'manifest.yml'
-        manifest.write_text(yaml.safe_dump({'studies': [
-            {'path': 'images', 'title': patient, 'licence': 'CC0-1.0', 'source': 'molecule'}]}), encoding='utf-8')
+            content.save_as(tmp_path / "images" / f"{number:03}.dcm")
+        manifest = tmp_path / "manifest.yml"
+        manifest.write_text(
+            yaml.safe_dump(
+                {"studies": [{"path": "images", "title": patient, "licence": "CC0-1.0", "source": "molecule"}]}
+            ),
+            encoding="utf-8",
+        )
         return manifest
 
     make.title = patient
     yield make
     if (study := studies(orthanc).get(patient)) is not None:
-        orthanc(('DELETE', f"/studies/{study['id']}"))
+        orthanc(("DELETE", f"/studies/{study['id']}"))
     host.run(f"rm -rf {DIRECTORY}/{key_of(str(tmp_path / 'manifest.yml'), 'images')}*")
 
 
 def play(manifest: Path, *options: str) -> subprocess.Popen:
     """Start the play of this scenario with another manifest."""
-    environment = {**os.environ, 'ANSIBLE_CONFIG': str(REPOSITORY / 'ansible.cfg'), 'ANSIBLE_NOCOLOR': '1'}
-    command = ['ansible-playbook', f"--inventory={REPOSITORY / 'molecule/inventory'}", '-e', f'manifest={manifest}',
-               *options, str(REPOSITORY / 'molecule/load/converge.yml')]
-    return subprocess.Popen(command, env=environment, cwd=REPOSITORY, text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT)
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    command = [
+        "ansible-playbook",
+        f"--inventory={REPOSITORY / 'molecule/inventory'}",
+        "-e",
+        f"manifest={manifest}",
+        *options,
+        str(REPOSITORY / "molecule/load/converge.yml"),
+    ]
+    return subprocess.Popen(
+        command, env=environment, cwd=REPOSITORY, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
 
 
 def test_every_study_of_the_manifest_is_there(orthanc) -> None:
-    manifest = yaml.safe_load((REPOSITORY / 'samples/manifest.yml').read_text(encoding='utf-8'))
+    manifest = yaml.safe_load((REPOSITORY / "samples/manifest.yml").read_text(encoding="utf-8"))
     there = studies(orthanc)
-    assert sum(study['count'] for study in there.values()) >= 300
-    for study in manifest['studies']:
-        found = there[study['title']]
-        assert {key: found[key] for key in ('Licence', 'Source')} == {
-            'Licence': study['licence'], 'Source': study['source']}
-        if study['path'] != 'images/slide':
-            assert found['count'] == len(list((REPOSITORY / 'samples' / study['path']).iterdir()))
+    assert sum(study["count"] for study in there.values()) >= 300
+    for study in manifest["studies"]:
+        found = there[study["title"]]
+        assert {key: found[key] for key in ("Licence", "Source")} == {
+            "Licence": study["licence"],
+            "Source": study["source"],
+        }
+        if study["path"] != "images/slide":
+            assert found["count"] == len(list((REPOSITORY / "samples" / study["path"]).iterdir()))
 
 
 def test_the_slide_has_a_pyramid_of_tiles(orthanc) -> None:
-    slide = studies(orthanc)['Retina, deep zoom']
-    [series] = json.loads(orthanc(('GET', f"/studies/{slide['id']}"))[0][1])['Series']
-    pyramid = json.loads(orthanc(('GET', f'/wsi/pyramids/{series}'))[0][1])
-    assert (pyramid['TotalWidth'], pyramid['TotalHeight']) == (4096, 4096)
-    levels = len(pyramid['Resolutions'])
-    for status, tile in orthanc(*(('GET', f'/wsi/tiles/{series}/{level}/0/0') for level in range(levels))):
-        assert status == 200 and tile.startswith('\xff\xd8\xff')
+    slide = studies(orthanc)["Retina, deep zoom"]
+    [series] = json.loads(orthanc(("GET", f"/studies/{slide['id']}"))[0][1])["Series"]
+    pyramid = json.loads(orthanc(("GET", f"/wsi/pyramids/{series}"))[0][1])
+    assert (pyramid["TotalWidth"], pyramid["TotalHeight"]) == (4096, 4096)
+    levels = len(pyramid["Resolutions"])
+    for status, tile in orthanc(*(("GET", f"/wsi/tiles/{series}/{level}/0/0") for level in range(levels))):
+        assert status == 200 and tile.startswith("\xff\xd8\xff")
 
 
 def test_nothing_but_journals_is_left_on_the_volume(host) -> None:
-    assert host.run(f'find {DIRECTORY} -mindepth 1 -type d').stdout == ''
+    assert host.run(f"find {DIRECTORY} -mindepth 1 -type d").stdout == ""
     assert host.file(DIRECTORY).mode == 0o700
 
 
@@ -129,50 +145,50 @@ def while_loading(host, manifest: Path, command: str) -> None:
 
 def test_damaged_and_foreign_files_are_named_and_all_others_imported(orthanc, images) -> None:
     manifest = images(6)
-    directory = manifest.parent / 'images'
-    damaged = directory / '002.dcm'
+    directory = manifest.parent / "images"
+    damaged = directory / "002.dcm"
     damaged.write_bytes(damaged.read_bytes()[:4000])
-    (directory / 'notes.txt').write_text('no image')
-    (directory / 'cut.tiff').write_bytes(b'II*\0' + bytes(5000))
+    (directory / "notes.txt").write_text("no image")
+    (directory / "cut.tiff").write_bytes(b"II*\0" + bytes(5000))
     run = play(manifest)
     output = run.communicate(timeout=300)[0]
     assert run.returncode == 2
-    assert 'load: 3 of 8 files were not imported, all others are:' in output
-    assert 'images: 002.dcm: Orthanc refuses it (400' in output
-    assert 'images: notes.txt: Orthanc refuses it (400' in output
-    assert 'images: cut.tiff: vips cannot convert it' in output
-    assert studies(orthanc)[images.title]['count'] == 5
+    assert "load: 3 of 8 files were not imported, all others are:" in output
+    assert "images: 002.dcm: Orthanc refuses it (400" in output
+    assert "images: notes.txt: Orthanc refuses it (400" in output
+    assert "images: cut.tiff: vips cannot convert it" in output
+    assert studies(orthanc)[images.title]["count"] == 5
 
 
 def test_a_load_that_is_killed_goes_on_where_it_was(host, orthanc, images) -> None:
     manifest = images(200)
-    run = play(manifest, '-e', 'image_server_orthanc_load_workers=1')
-    while_loading(host, manifest, f'kill -9 $(cat {DIRECTORY}/lock)')
+    run = play(manifest, "-e", "image_server_orthanc_load_workers=1")
+    while_loading(host, manifest, f"kill -9 $(cat {DIRECTORY}/lock)")
     run.communicate(timeout=300)
     assert run.returncode == 2
     # The words of the manifest come last.
-    assert 10 <= studies(orthanc)[None]['count'] < 200
+    assert 10 <= studies(orthanc)[None]["count"] < 200
 
     run = play(manifest)
     output = run.communicate(timeout=300)[0]
     assert run.returncode == 0, output
-    assert 'archive 1 of' not in output, 'images that had arrived were sent again'
-    assert studies(orthanc)[images.title]['count'] == 200
+    assert "archive 1 of" not in output, "images that had arrived were sent again"
+    assert studies(orthanc)[images.title]["count"] == 200
 
 
 def test_a_restart_of_orthanc_is_waited_for(host, orthanc, images) -> None:
     manifest = images(60)
     run = play(manifest)
-    while_loading(host, manifest, 'systemctl restart orthanc')
+    while_loading(host, manifest, "systemctl restart orthanc")
     output = run.communicate(timeout=300)[0]
     assert run.returncode == 0, output
-    assert studies(orthanc)[images.title]['count'] == 60
+    assert studies(orthanc)[images.title]["count"] == 60
 
 
 def test_a_wrong_path_is_named_before_anything_is_touched(images) -> None:
     manifest = images(1)
-    shutil.rmtree(manifest.parent / 'images')
+    shutil.rmtree(manifest.parent / "images")
     run = play(manifest)
     output = run.communicate(timeout=300)[0]
     assert run.returncode == 2
-    assert f'studies[0].path: {manifest.parent}/images does not exist; correct the path' in output
+    assert f"studies[0].path: {manifest.parent}/images does not exist; correct the path" in output

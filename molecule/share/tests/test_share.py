@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """The primary's files are on every replica, read-only, for nobody else, and come back after every fault."""
+
 from __future__ import annotations
 
 import time
@@ -9,8 +12,10 @@ import testinfra
 
 testinfra_hosts = ["ansible://image_server_replica"]
 INVENTORY = str(Path(__file__).parents[3] / "molecule/inventory")
-SSH = ("ssh -o BatchMode=yes -o UserKnownHostsFile=/etc/ssh/share_known_hosts -o StrictHostKeyChecking=yes "
-       "-i /etc/ssh/share_ed25519 share@%s %s")
+SSH = (
+    "ssh -o BatchMode=yes -o UserKnownHostsFile=/etc/ssh/share_known_hosts -o StrictHostKeyChecking=yes "
+    "-i /etc/ssh/share_ed25519 share@%s %s"
+)
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +60,10 @@ def test_the_key_opens_files_and_nothing_else(host, primary):
     address = primary.ansible.get_variables()["host_address"]
     assert "sftp" in host.run(SSH, address, "id").stdout + host.run(SSH, address, "id").stderr
     assert host.run(SSH, address, "-W localhost:22").rc != 0
-    batch = "printf 'put /etc/hostname /molecule\\nls /etc\\n' | sftp -b - -o IdentityFile=/etc/ssh/share_ed25519 " \
-            "-o UserKnownHostsFile=/etc/ssh/share_known_hosts share@" + address
+    batch = (
+        "printf 'put /etc/hostname /molecule\\nls /etc\\n' | sftp -b - -o IdentityFile=/etc/ssh/share_ed25519 "
+        "-o UserKnownHostsFile=/etc/ssh/share_known_hosts share@" + address
+    )
     assert host.run(batch).rc != 0
     assert not primary.file("/srv/images/molecule").exists
 
@@ -66,8 +73,11 @@ def test_the_key_is_worth_nothing_from_elsewhere(host, primary):
     address = primary.ansible.get_variables()["host_address"]
     primary.check_output("install --mode=0600 /dev/null /root/molecule && printf '%%s\\n' %s >/root/molecule", key)
     try:
-        refused = primary.run("ssh -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null "
-                              "-i /root/molecule share@%s", address)
+        refused = primary.run(
+            "ssh -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null "
+            "-i /root/molecule share@%s",
+            address,
+        )
         assert "Permission denied" in refused.stderr
     finally:
         primary.check_output("rm /root/molecule")

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """The whole site through its life: run again, restarted, broken and mended, removed and deployed over its data."""
+
 from __future__ import annotations
 
 import json
@@ -32,8 +35,11 @@ def play(playbook: str, *arguments: str, fails: bool = False) -> str:
 
 def recap(output: str) -> dict[str, dict[str, int]]:
     """The counts of each host in the last lines of a run."""
-    return {line.split()[0]: {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", line)}
-            for line in output.split("PLAY RECAP")[1].splitlines() if " ok=" in line}
+    return {
+        line.split()[0]: {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", line)}
+        for line in output.split("PLAY RECAP")[1].splitlines()
+        if " ok=" in line
+    }
 
 
 def fetch(path: str) -> tuple[int, bytes]:
@@ -102,11 +108,25 @@ def test_restarting_every_host_brings_the_site_back_by_itself():
     eventually(lambda: fetch("/test")[0] == 200, 120)
     assert catalogue() == before
     # A replica that came up before the primary tries again every few seconds.
-    eventually(lambda: subprocess.run(["ansible-playbook", "-i", str(INVENTORY), "playbooks/verify.yml"],
-                                      capture_output=True, cwd=REPOSITORY, check=False).returncode == 0, 120)
+    eventually(
+        lambda: (
+            subprocess.run(
+                ["ansible-playbook", "-i", str(INVENTORY), "playbooks/verify.yml"],
+                capture_output=True,
+                cwd=REPOSITORY,
+                check=False,
+            ).returncode
+            == 0
+        ),
+        120,
+    )
     for host in HOSTS:
-        eventually(lambda name=host: run("docker", "exec", f"{SITE}-{name}", "sh", "-c",
-                                         "systemctl is-system-running || true").strip() == "running")
+        eventually(
+            lambda name=host: (
+                run("docker", "exec", f"{SITE}-{name}", "sh", "-c", "systemctl is-system-running || true").strip()
+                == "running"
+            )
+        )
 
 
 def test_a_site_deployed_again_over_kept_volumes_has_its_data():

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """A site on servers that exist: behind a bastion, with host keys checked and a user who needs sudo."""
+
 from __future__ import annotations
 
 import json
@@ -27,8 +30,15 @@ HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
 
 def run(*command: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """A command in the repository; what it prints, errors included, is its stdout."""
-    return subprocess.run(command, cwd=REPOSITORY, env={**os.environ, **variables}, text=True, check=False,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return subprocess.run(
+        command,
+        cwd=REPOSITORY,
+        env={**os.environ, **variables},
+        text=True,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
 
 
 def inside(host: str, command: str) -> str:
@@ -75,11 +85,15 @@ def test_modules_are_piped_and_not_copied():
 @pytest.fixture(params=["primary", BASTION])
 def changed(request) -> Iterator[str]:
     """A host that shows another host key than it did."""
-    inside(request.param, f"cp -p {HOST_KEY} {HOST_KEY}.old && cp -p {HOST_KEY}.pub {HOST_KEY}.pub.old && "
-                          f"echo y | ssh-keygen -q -t ed25519 -N '' -f {HOST_KEY} && systemctl restart ssh")
+    inside(
+        request.param,
+        f"cp -p {HOST_KEY} {HOST_KEY}.old && cp -p {HOST_KEY}.pub {HOST_KEY}.pub.old && "
+        f"echo y | ssh-keygen -q -t ed25519 -N '' -f {HOST_KEY} && systemctl restart ssh",
+    )
     yield request.param
-    inside(request.param, f"mv {HOST_KEY}.old {HOST_KEY} && mv {HOST_KEY}.pub.old {HOST_KEY}.pub && "
-                          "systemctl restart ssh")
+    inside(
+        request.param, f"mv {HOST_KEY}.old {HOST_KEY} && mv {HOST_KEY}.pub.old {HOST_KEY}.pub && systemctl restart ssh"
+    )
 
 
 def test_a_changed_host_key_stops_the_run(changed):
@@ -96,8 +110,17 @@ def test_nothing_passes_a_bastion_whose_host_key_changed(changed):
 
 
 def test_a_host_without_a_known_key_is_not_trusted():
-    done = run("ssh", "-F", SITE["static"]["ssh_config"], "-o", "BatchMode=yes", "-o", "UserKnownHostsFile=/dev/null",
-               f"{SITE['static']['user']}@{ADDRESSES[BASTION]}", "true")
+    done = run(
+        "ssh",
+        "-F",
+        SITE["static"]["ssh_config"],
+        "-o",
+        "BatchMode=yes",
+        "-o",
+        "UserKnownHostsFile=/dev/null",
+        f"{SITE['static']['user']}@{ADDRESSES[BASTION]}",
+        "true",
+    )
     assert done.returncode == 255 and "Host key verification failed" in done.stdout
 
 

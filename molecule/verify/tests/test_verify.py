@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """Break the site on purpose: verify must fail with exactly the lines that are broken, and change nothing."""
+
 from __future__ import annotations
 
 import json
@@ -7,23 +10,24 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-testinfra_hosts = ['local://']
+testinfra_hosts = ["local://"]
 
 PROJECT = Path(__file__).parents[3]
-PLAY = [str(Path(sys.executable).parent / 'ansible-playbook'), '-i', 'molecule/inventory', 'playbooks/verify.yml']
+PLAY = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "molecule/inventory", "playbooks/verify.yml"]
 
 
 def verify(*options: str) -> tuple[int, str, list[str]]:
     """(exit status, output, the table's names of failed checks)."""
     done = subprocess.run([*PLAY, *options], cwd=PROJECT, capture_output=True, text=True, timeout=120)
-    failed = [line.split('  ')[1].strip() for line in done.stdout.splitlines() if line.startswith('FAILED  ')]
+    failed = [line.split("  ")[1].strip() for line in done.stdout.splitlines() if line.startswith("FAILED  ")]
     return done.returncode, done.stdout + done.stderr, failed
 
 
 def on(host: str, command: str) -> str:
     """Run a shell command on a host of the scenario."""
-    return subprocess.run(['docker', 'exec', f'molecule-{host}', 'sh', '-ec', command],
-                          check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        ["docker", "exec", f"molecule-{host}", "sh", "-ec", command], check=True, capture_output=True, text=True
+    ).stdout
 
 
 def sql(statements: str) -> str:
@@ -42,54 +46,75 @@ def broken(host: str, command: str, repair: str):
 def test_sound_site():
     status, output, failed = verify()
     assert (status, failed) == (0, []), output
-    report = json.loads((PROJECT / 'state/molecule/verify.json').read_text())
+    report = json.loads((PROJECT / "state/molecule/verify.json").read_text())
     assert f"verified: {report['passed']} checks passed" in output
-    assert report['failed'] == 0 and report['url'] == 'https://localhost:18443'
-    names = [check['name'] for check in report['checks']]
-    assert {'a new size of an image', 'whole-slide tile', 'replica1: share', 'replica2: image server',
-            'database: database role of the replicas', 'proxy: images cached'} <= set(names)
+    assert report["failed"] == 0 and report["url"] == "https://localhost:18443"
+    names = [check["name"] for check in report["checks"]]
+    assert {
+        "a new size of an image",
+        "whole-slide tile",
+        "replica1: share",
+        "replica2: image server",
+        "database: database role of the replicas",
+        "proxy: images cached",
+    } <= set(names)
     # On the whole demo site there are as many.
     assert len(names) >= 27
 
 
 def test_every_broken_part_is_a_line():
-    with broken('proxy', 'mv /var/www/gallery/catalogue.json /root', 'mv /root/catalogue.json /var/www/gallery'), \
-         broken('replica1', 'systemctl stop orthanc', 'systemctl start orthanc'), \
-         broken('proxy', 'mkdir /var/cache/nginx/away; mv /var/cache/nginx/thumbnails/* /var/cache/nginx/away',
-                'cp -an /var/cache/nginx/away/. /var/cache/nginx/thumbnails; rm -r /var/cache/nginx/away'), \
-         broken('database', sql('CREATE TABLE public.open (); GRANT INSERT ON public.open TO image_server_reader'),
-                sql('DROP TABLE public.open')):
+    with (
+        broken("proxy", "mv /var/www/gallery/catalogue.json /root", "mv /root/catalogue.json /var/www/gallery"),
+        broken("replica1", "systemctl stop orthanc", "systemctl start orthanc"),
+        broken(
+            "proxy",
+            "mkdir /var/cache/nginx/away; mv /var/cache/nginx/thumbnails/* /var/cache/nginx/away",
+            "cp -an /var/cache/nginx/away/. /var/cache/nginx/thumbnails; rm -r /var/cache/nginx/away",
+        ),
+        broken(
+            "database",
+            sql("CREATE TABLE public.open (); GRANT INSERT ON public.open TO image_server_reader"),
+            sql("DROP TABLE public.open"),
+        ),
+    ):
         status, output, failed = verify()
     assert status != 0
-    assert {'gallery lists', 'replica1: image server', 'proxy: images cached',
-            'database: database role of the replicas'} <= set(failed), output
-    assert 'replica2: image server' not in failed
-    assert 'may write to 1 tables' in output and 'run warm.yml' in output
-    assert json.loads((PROJECT / 'state/molecule/verify.json').read_text())['failed'] == len(failed)
+    assert {
+        "gallery lists",
+        "replica1: image server",
+        "proxy: images cached",
+        "database: database role of the replicas",
+    } <= set(failed), output
+    assert "replica2: image server" not in failed
+    assert "may write to 1 tables" in output and "run warm.yml" in output
+    assert json.loads((PROJECT / "state/molecule/verify.json").read_text())["failed"] == len(failed)
 
 
 def test_maintenance_is_not_a_sound_site():
-    with broken('proxy', 'touch /etc/nginx/maintenance', 'rm /etc/nginx/maintenance'):
+    with broken("proxy", "touch /etc/nginx/maintenance", "rm /etc/nginx/maintenance"):
         status, output, failed = verify()
-    assert status != 0 and 'home page' in failed, output
+    assert status != 0 and "home page" in failed, output
 
 
 def test_open_door_is_found():
     """An image server's administration that nginx lets through."""
-    with broken('proxy', "sed -i.good 's|root /var/www/gallery;|& location = /system { return 200 open; }|' "
-                         '/etc/nginx/nginx.conf && systemctl reload nginx && sleep 1',
-                'mv /etc/nginx/nginx.conf.good /etc/nginx/nginx.conf && systemctl reload nginx && sleep 1'):
+    with broken(
+        "proxy",
+        "sed -i.good 's|root /var/www/gallery;|& location = /system { return 200 open; }|' "
+        "/etc/nginx/nginx.conf && systemctl reload nginx && sleep 1",
+        "mv /etc/nginx/nginx.conf.good /etc/nginx/nginx.conf && systemctl reload nginx && sleep 1",
+    ):
         status, output, failed = verify()
-    assert (status != 0, failed) == (True, ['administration']), output
-    assert '/system answers 200' in output
+    assert (status != 0, failed) == (True, ["administration"]), output
+    assert "/system answers 200" in output
 
 
 def test_host_that_was_not_asked_is_a_line():
-    status, output, failed = verify('--limit', 'localhost:site:!molecule-replica2')
-    assert (status != 0, failed) == (True, ['replica2: answers']), output
+    status, output, failed = verify("--limit", "localhost:site:!molecule-replica2")
+    assert (status != 0, failed) == (True, ["replica2: answers"]), output
 
 
 def test_check_mode_says_the_same_and_does_not_fail():
-    with broken('proxy', 'touch /etc/nginx/maintenance', 'rm /etc/nginx/maintenance'):
-        status, output, failed = verify('--check')
-    assert status == 0 and 'home page' in failed, output
+    with broken("proxy", "touch /etc/nginx/maintenance", "rm /etc/nginx/maintenance"):
+        status, output, failed = verify("--check")
+    assert status == 0 and "home page" in failed, output

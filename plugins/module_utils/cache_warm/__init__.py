@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """Fills the cache of a site ahead of its visitors; installed by role cache_warm as `cache-warm`.
 
 What knows what:

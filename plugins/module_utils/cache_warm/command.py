@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """The commands of `cache-warm`: run, count, status, report.
 
 The package stands alone: role cache_warm copies this directory and nothing beside it. Whoever starts the service
@@ -9,6 +11,7 @@ final, and then reads `<state_directory>/report.json` (report.py).
 by a reboot goes on as one. `run` writes it where it is missing, leaves it on SIGTERM (systemctl stop, shutdown), and
 removes it when the job ends by itself.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -40,12 +43,15 @@ class AlreadyRunning(Exception):
 def arguments(words: list[str] | None = None) -> argparse.Namespace:
     """Return the parsed command line; exits with 2 where it cannot be understood."""
     parser = argparse.ArgumentParser(
-        prog="cache-warm", description="Fills the cache of this host ahead of its visitors.",
+        prog="cache-warm",
+        description="Fills the cache of this host ahead of its visitors.",
         epilog="exit status of run: 0 done; 1 too little is cached, or not what was said to be; 2 the configuration or "
-               "the command line is wrong; 3 another warm is running; 4 stopped early; 5 ended by a signal, "
-               "goes on with the next start")
-    parser.add_argument("--config", default=configuration.DEFAULT_PATH, metavar="FILE",
-                        help="the settings, JSON (default: %(default)s)")
+        "the command line is wrong; 3 another warm is running; 4 stopped early; 5 ended by a signal, "
+        "goes on with the next start",
+    )
+    parser.add_argument(
+        "--config", default=configuration.DEFAULT_PATH, metavar="FILE", help="the settings, JSON (default: %(default)s)"
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run_parser = commands.add_parser("run", help="warm until all is done; a run that was cut goes on where it was")
     run_parser.add_argument("--refresh", action="store_true", help="fetch everything anew, cached or not")
@@ -88,8 +94,10 @@ def lock(path: str):
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             stream.seek(0)
-            raise AlreadyRunning(f"{path}: another warm is running (process {stream.read().strip() or 'unknown'}); "
-                                 "see `cache-warm status`, or end it by: systemctl stop cache-warm") from None
+            raise AlreadyRunning(
+                f"{path}: another warm is running (process {stream.read().strip() or 'unknown'}); "
+                "see `cache-warm status`, or end it by: systemctl stop cache-warm"
+            ) from None
         stream.seek(0)
         stream.truncate()
         stream.write(str(os.getpid()))
@@ -103,8 +111,10 @@ def show_status(settings: Configuration, as_json: bool) -> int:
         with open(settings.status_path, encoding="utf-8") as stream:
             text = stream.read()
     except OSError:
-        print(f"{settings.status_path}: no warm has run since the boot; start one by: systemctl start cache-warm",
-              file=sys.stderr)
+        print(
+            f"{settings.status_path}: no warm has run since the boot; start one by: systemctl start cache-warm",
+            file=sys.stderr,
+        )
         return FAILED
     print(text if as_json else status.describe(json.loads(text), time.time()))
     return DONE
@@ -126,8 +136,10 @@ def run(settings: Configuration, refresh: bool) -> int:
     """Warm; report.json and status.json say what came of it. Raises ConfigurationError and AlreadyRunning."""
     for directory in (settings.state_directory, settings.runtime_directory):
         if not os.access(directory, os.W_OK | os.X_OK):
-            raise ConfigurationError(f"{directory}: is no directory that this user may write to; make it, or start the "
-                                     "service: systemctl start cache-warm")
+            raise ConfigurationError(
+                f"{directory}: is no directory that this user may write to; make it, or start the "
+                "service: systemctl start cache-warm"
+            )
     with lock(settings.lock_path):
         refresh = refresh or ordered_refresh(settings.unfinished_path)
         with contextlib.suppress(OSError):

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """What the warm is told: one JSON file, written by role cache_warm, checked as a whole before anything is done."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -98,7 +101,7 @@ def load(path: str) -> Configuration:
 def problems(content) -> list[str]:
     """Return what is wrong in the content of a configuration file, as `key: what is wrong; what to do`."""
     if not isinstance(content, dict):
-        return ["the whole file: no JSON object; write {\"url\": ..., \"sources\": [...]}"]
+        return ['the whole file: no JSON object; write {"url": ..., "sources": [...]}']
     known = [field.name for field in dataclasses.fields(Configuration)]
     found = []
     for key in content:
@@ -121,19 +124,31 @@ def _contradictions(content: dict) -> list[str]:
     found = []
     routes = {route["name"] for route in content["routes"]}
     zones = {zone["name"] for zone in content.get("zones", ())}
-    found.extend(f"route_concurrency.{name}: there is no such route; write one of {', '.join(sorted(routes))}"
-                 for name in content.get("route_concurrency", {}) if name not in routes)
+    found.extend(
+        f"route_concurrency.{name}: there is no such route; write one of {', '.join(sorted(routes))}"
+        for name in content.get("route_concurrency", {})
+        if name not in routes
+    )
     if zones:
-        found.extend(f"routes.{route['name']}.zone: {route['zone']!r} is not among zones; add it there"
-                     for route in content["routes"] if route["zone"] not in zones)
+        found.extend(
+            f"routes.{route['name']}.zone: {route['zone']!r} is not among zones; add it there"
+            for route in content["routes"]
+            if route["zone"] not in zones
+        )
     names = [entry["name"] for entry in content["sources"]]
-    found.extend(f"sources: two are named {name!r}; name each differently" for name in sorted(set(names))
-                 if names.count(name) > 1)
+    found.extend(
+        f"sources: two are named {name!r}; name each differently"
+        for name in sorted(set(names))
+        if names.count(name) > 1
+    )
     if content.get("visitors_p95_limit_seconds") and not content.get("visitors_log"):
         found.append("visitors_log: missing; name nginx's access log, or set visitors_p95_limit_seconds to 0")
     if not content.get("readers"):
-        found.extend(f"sources.{entry['name']}.readers: there are no readers; fill readers or remove this source"
-                     for entry in content["sources"] if entry.get("readers"))
+        found.extend(
+            f"sources.{entry['name']}.readers: there are no readers; fill readers or remove this source"
+            for entry in content["sources"]
+            if entry.get("readers")
+        )
     return found
 
 
@@ -141,9 +156,11 @@ def _number(low: float, high: float | None = None, whole: bool = False):
     def check(value) -> list[str]:
         kinds = int if whole else (int, float)
         wanted = f"write a {'whole ' if whole else ''}number " + (
-            f"from {low:g} to {high:g}" if high is not None else f"of at least {low:g}")
+            f"from {low:g} to {high:g}" if high is not None else f"of at least {low:g}"
+        )
         right = isinstance(value, kinds) and not isinstance(value, bool) and value >= low
         return [] if right and (high is None or value <= high) else [f": {value!r} does not do; {wanted}"]
+
     return check
 
 
@@ -171,6 +188,7 @@ def _boolean(value) -> list[str]:
 
 def _entries(keys: dict[str, type], more=None):
     """Return a check of a list of objects that must have `keys` of these types; `more` checks an entry further."""
+
     def check(value) -> list[str]:
         if not isinstance(value, (list, tuple)):
             return [f": {value!r} is no list; write [...]"]
@@ -179,10 +197,14 @@ def _entries(keys: dict[str, type], more=None):
             if not isinstance(entry, dict):
                 found.append(f"[{index}]: {entry!r} is no object; write {{{', '.join(keys)}}}")
                 continue
-            wrong = [f"[{index}].{key}: {entry.get(key)!r} does not do; write a {kind.__name__}"
-                     for key, kind in keys.items() if not isinstance(entry.get(key), kind)]
+            wrong = [
+                f"[{index}].{key}: {entry.get(key)!r} does not do; write a {kind.__name__}"
+                for key, kind in keys.items()
+                if not isinstance(entry.get(key), kind)
+            ]
             found.extend(wrong or [f"[{index}]{problem}" for problem in (more(entry) if more else ())])
         return found
+
     return check
 
 
@@ -196,7 +218,8 @@ def _route(entry: dict) -> list[str]:
 
 def _zone(entry: dict) -> list[str]:
     return [f".directory{problem}" for problem in _path(entry["directory"])] + [
-        f".max_size_mib{problem}" for problem in _number(1)(entry["max_size_mib"])]
+        f".max_size_mib{problem}" for problem in _number(1)(entry["max_size_mib"])
+    ]
 
 
 def _source(entry: dict) -> list[str]:
@@ -211,14 +234,18 @@ def _reader(entry: dict) -> list[str]:
     headers = entry.get("headers", {})
     right = isinstance(headers, dict) and all(isinstance(value, str) for value in headers.values())
     return [f".url{problem}" for problem in _url(entry["url"])] + (
-        [] if right else [f".headers: {headers!r} does not do; write {{name: text}}"])
+        [] if right else [f".headers: {headers!r} does not do; write {{name: text}}"]
+    )
 
 
 def _windows(value) -> list[str]:
     if not isinstance(value, (list, tuple)):
-        return [f": {value!r} is no list; write [\"22:30-06:00\"]"]
-    return [f"[{index}]: {window!r} is no time window; write e.g. \"22:30-06:00\""
-            for index, window in enumerate(value) if not (isinstance(window, str) and _WINDOW.fullmatch(window))]
+        return [f': {value!r} is no list; write ["22:30-06:00"]']
+    return [
+        f'[{index}]: {window!r} is no time window; write e.g. "22:30-06:00"'
+        for index, window in enumerate(value)
+        if not (isinstance(window, str) and _WINDOW.fullmatch(window))
+    ]
 
 
 def _route_concurrency(value) -> list[str]:
@@ -229,9 +256,12 @@ def _route_concurrency(value) -> list[str]:
 
 def _share(value) -> list[str]:
     if not isinstance(value, dict) or set(value) != {"index", "count"}:
-        return [f": {value!r} does not do; write {{\"index\": 0, \"count\": 1}}"]
-    found = [f".{key}{problem}" for key, low in (("index", 0), ("count", 1))
-             for problem in _number(low, whole=True)(value[key])]
+        return [f': {value!r} does not do; write {{"index": 0, "count": 1}}']
+    found = [
+        f".{key}{problem}"
+        for key, low in (("index", 0), ("count", 1))
+        for problem in _number(low, whole=True)(value[key])
+    ]
     if not found and value["index"] >= value["count"]:
         found = [f".index: {value['index']} is not below count; count from 0"]
     return found

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """What is fetched when, and what an answer means.
 
 One thread. Items flow from the sources through `_feed` (which of them need a request?) to `_ready`, into flight, and
@@ -7,6 +9,7 @@ that needs a list asks for it by `fetch`, which keeps the pages of the list befo
 A page counts as warm only when nginx has said that it keeps it: X-Cache-Status HIT, or MISS, EXPIRED or BYPASS with a
 whole answer of the right kind, status 200. In the end a sample of them is asked for again, and must be HIT.
 """
+
 from __future__ import annotations
 
 import collections
@@ -43,8 +46,13 @@ STALE = frozenset({"STALE", "UPDATING"})
 # X-Cache-Status of an answer that nginx keeps from now on (or, REVALIDATED, has kept), and what the page came to.
 KEPT = {"HIT": "hit", "REVALIDATED": "hit", "MISS": "miss", "EXPIRED": "miss", "BYPASS": "refreshed"}
 # Beginnings of images; an error page under their content type begins otherwise.
-MAGIC = {"image/jpeg": (b"\xff\xd8",), "image/png": (b"\x89PNG",), "image/gif": (b"GIF8",), "image/webp": (b"RIFF",),
-         "image/tiff": (b"II", b"MM")}
+MAGIC = {
+    "image/jpeg": (b"\xff\xd8",),
+    "image/png": (b"\x89PNG",),
+    "image/gif": (b"GIF8",),
+    "image/webp": (b"RIFF",),
+    "image/tiff": (b"II", b"MM"),
+}
 UNSERVED = "no route of the cache policy serves it"
 # Kinds of sources that name pages which were never meant for the image servers.
 LOOSE_KINDS = frozenset({"access_log", "sitemap"})
@@ -89,11 +97,33 @@ class _Segment:
 class _Task:
     """A request on its way through the engine. `handle` is told the answer."""
 
-    __slots__ = ("handle", "url", "item", "page", "route", "zone", "segment", "headers", "want_body", "attempt",
-                 "refused", "answer")
+    __slots__ = (
+        "answer",
+        "attempt",
+        "handle",
+        "headers",
+        "item",
+        "page",
+        "refused",
+        "route",
+        "segment",
+        "url",
+        "want_body",
+        "zone",
+    )
 
-    def __init__(self, handle, url: bytes, item: Item | None = None, page: int = 0, route: str = "", zone: str = "",
-                 segment: _Segment | None = None, headers: tuple[str, ...] = (), want_body: bool = False):
+    def __init__(
+        self,
+        handle,
+        url: bytes,
+        item: Item | None = None,
+        page: int = 0,
+        route: str = "",
+        zone: str = "",
+        segment: _Segment | None = None,
+        headers: tuple[str, ...] = (),
+        want_body: bool = False,
+    ):
         self.handle = handle
         self.url = url
         self.item = item
@@ -117,8 +147,17 @@ def job_name(settings: Configuration, refresh: bool) -> str:
 
 def valid_seconds(text: str) -> float:
     """Return a time of nginx's configuration, such as 365d or 1h30m, in seconds (src/core/ngx_parse.c)."""
-    units = {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "M": 30 * 86400,
-             "y": 365 * 86400}
+    units = {
+        "": 1,
+        "ms": 0.001,
+        "s": 1,
+        "m": 60,
+        "h": 3600,
+        "d": 86400,
+        "w": 7 * 86400,
+        "M": 30 * 86400,
+        "y": 365 * 86400,
+    }
     return sum(int(number) * units[unit] for number, unit in re.findall(r"(\d+) *(ms|[smhdwMy]|)", text))
 
 
@@ -126,9 +165,12 @@ class Judge:
     """Tells the right answer of a route from another that also has status 200."""
 
     def __init__(self, routes: tuple[dict, ...]):
-        self._accepts = {route["name"]: next(
-            (value for name, value in route.get("request_headers", {}).items() if name.lower() == "accept"), "")
-            for route in routes}
+        self._accepts = {
+            route["name"]: next(
+                (value for name, value in route.get("request_headers", {}).items() if name.lower() == "accept"), ""
+            )
+            for route in routes
+        }
         # What was found, by route and Content-Type: the cause of a failure and the beginnings that are right.
         self._known: dict[tuple[str, str], tuple[str, tuple[bytes, ...]]] = {}
 
@@ -153,8 +195,9 @@ class Judge:
     def _look(self, route: str, content_type: str) -> tuple[str, tuple[bytes, ...]]:
         kind = content_type.partition(";")[0].strip().lower()
         wanted = [part.partition(";")[0].strip().lower() for part in self._accepts.get(route, "").split(",")]
-        if wanted == [""] or any(want in ("*/*", kind) or (want.endswith("/*") and kind.startswith(want[:-1]))
-                                 for want in wanted):
+        if wanted == [""] or any(
+            want in ("*/*", kind) or (want.endswith("/*") and kind.startswith(want[:-1])) for want in wanted
+        ):
             return "", MAGIC.get(kind, ())
         return f"{kind or 'no content type'} instead of {self._accepts[route]}", ()
 
@@ -173,9 +216,18 @@ class Engine:
     # Whoever ends the service waits for a minute, then kills it.
     drain_seconds = 30.0
 
-    def __init__(self, settings: Configuration, transport, journal: Journal, *, refresh: bool = False, sample=None,
-                 status: Status | None = None, limits: Limits | None = None,
-                 clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        settings: Configuration,
+        transport,
+        journal: Journal,
+        *,
+        refresh: bool = False,
+        sample=None,
+        status: Status | None = None,
+        limits: Limits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         self._settings = settings
         self._transport = transport
         self._journal = journal
@@ -188,8 +240,10 @@ class Engine:
         self._routes = Routes(list(settings.routes))
         self._judge = Judge(settings.routes)
         self._bases = settings.url.rstrip("/"), settings.refresh_url.rstrip("/")
-        self._zones = {zone["name"]: Zone(zone["name"], zone["directory"], int(zone["max_size_mib"] * 2**20))
-                       for zone in settings.zones}
+        self._zones = {
+            zone["name"]: Zone(zone["name"], zone["directory"], int(zone["max_size_mib"] * 2**20))
+            for zone in settings.zones
+        }
         self._room: Room | None = None
         self._valid = {route["name"]: valid_seconds(str(route.get("valid", "365d"))) for route in settings.routes}
         self._concurrency = Concurrency(settings.concurrency, clock())
@@ -199,9 +253,10 @@ class Engine:
         self._in_flight_by_route: collections.Counter[str] = collections.Counter()
         self._held: dict[str, collections.deque[_Task]] = {}
         self._held_number = 0
-        self._readers = [(reader["url"].rstrip("/"), tuple(f"{name}: {value}" for name, value in
-                                                           reader.get("headers", {}).items()))
-                         for reader in settings.readers]
+        self._readers = [
+            (reader["url"].rstrip("/"), tuple(f"{name}: {value}" for name, value in reader.get("headers", {}).items()))
+            for reader in settings.readers
+        ]
         for url, _ in self._readers:
             # Spread evenly: no reader gets more than its share at a time.
             self._ceilings[url] = max(1, settings.concurrency // len(self._readers))
@@ -278,14 +333,16 @@ class Engine:
             self._expected_by_zone.update(totals["zones"])
         self._sample_probability = self._probability(self.report.total)
         if self._zones:
-            self._room = Room(self._zones.values(), {
-                zone["name"]: int(zone.get("min_free_mib", 0) * 2**20) for zone in self._settings.zones})
+            self._room = Room(
+                self._zones.values(),
+                {zone["name"]: int(zone.get("min_free_mib", 0) * 2**20) for zone in self._settings.zones},
+            )
         self._batches = self._items()
 
     def _probability(self, total: int) -> float:
         """Return with which probability a page comes into the sample, so that it is hardly ever smaller than wanted."""
         wanted = max(self._settings.sample_minimum, total * self._settings.sample_fraction)
-        wanted += 4 * wanted ** 0.5
+        wanted += 4 * wanted**0.5
         return 1.0 if wanted >= total else wanted / total
 
     def _count(self, entry: dict) -> int:
@@ -409,8 +466,10 @@ class Engine:
             return cached(zone, key)
         except OSError as error:
             self._settings = dataclasses.replace(self._settings, skip_cached=False)
-            self.report.problems.append(f"{zone.directory}: {error.strerror}; every page is asked for, also "
-                                        "where it is cached: let the user that warms read this directory")
+            self.report.problems.append(
+                f"{zone.directory}: {error.strerror}; every page is asked for, also "
+                "where it is cached: let the user that warms read this directory"
+            )
             return False
 
     def _feed_readers(self, segment: _Segment | None, batch: list[Item]) -> None:
@@ -461,8 +520,16 @@ class Engine:
             self.report.total = self.report.done + self.report.outcomes["left"]
 
     def _busy(self) -> bool:
-        return bool(self._batches or self._ready or self._urgent or self._later or self._suspects or self._rechecking
-                    or self._held_number or self._transport.in_flight)
+        return bool(
+            self._batches
+            or self._ready
+            or self._urgent
+            or self._later
+            or self._suspects
+            or self._rechecking
+            or self._held_number
+            or self._transport.in_flight
+        )
 
     def _round(self) -> None:
         now = self._clock()
@@ -470,8 +537,13 @@ class Engine:
             self._tick(now)
         fed = False
         # As many wait as can be asked for while the next list is read.
-        if (self._batches and not self._feeding and len(self._ready) < self.batch_size and not self._pause_text
-                and self._waiting() < self.waiting_per_slot * self._settings.concurrency):
+        if (
+            self._batches
+            and not self._feeding
+            and len(self._ready) < self.batch_size
+            and not self._pause_text
+            and self._waiting() < self.waiting_per_slot * self._settings.concurrency
+        ):
             self._feed()
             fed = True
         allowed = 0 if self._pause_text else self._concurrency.allowed
@@ -576,9 +648,13 @@ class Engine:
         self._tell()
 
     def _tell(self) -> None:
-        self._status.write(self._pause_text or self._state, self.report, concurrency=self._concurrency.allowed,
-                           in_flight=self._transport.in_flight,
-                           latency_p95_seconds=percentile(list(self._latencies), 0.95) if self._latencies else None)
+        self._status.write(
+            self._pause_text or self._state,
+            self.report,
+            concurrency=self._concurrency.allowed,
+            in_flight=self._transport.in_flight,
+            latency_p95_seconds=percentile(list(self._latencies), 0.95) if self._latencies else None,
+        )
 
     def _note_kept(self) -> None:
         """Note what was kept since the last time, all at once: it is most of what there is to note."""
@@ -601,8 +677,10 @@ class Engine:
             try:
                 self._sample.flush()
             except OSError as error:
-                raise JournalError(f"{self._settings.sample_path}: {error.strerror}; make room and start again: "
-                                   "nothing that was written is lost") from None
+                raise JournalError(
+                    f"{self._settings.sample_path}: {error.strerror}; make room and start again: "
+                    "nothing that was written is lost"
+                ) from None
 
     def _drain(self) -> None:
         """Take what is in flight, begin nothing."""
@@ -706,8 +784,10 @@ class Engine:
         self._release(task)
         self._failed_in_a_row = self._failed_in_a_row + 1 if temporary else 0
         if self._failed_in_a_row >= self._limits.give_up_after:
-            raise Stopped(f"{self._failed_in_a_row} pages in a row failed, the last one with: {cause}; see to the "
-                          "image servers and run the warm again: what is cached stays")
+            raise Stopped(
+                f"{self._failed_in_a_row} pages in a row failed, the last one with: {cause}; see to the "
+                "image servers and run the warm again: what is cached stays"
+            )
 
     def _again(self, task: _Task, answer: Answer) -> None:
         self.report.retries += 1
@@ -775,18 +855,22 @@ class Engine:
         self._lost_in_a_row = 0 if answer.cache == "HIT" else self._lost_in_a_row + 1
         if self._lost_in_a_row >= self._limits.lost_after:
             self.doubtful = True
-            raise Stopped(f"nginx does not keep what it fetches: {self._lost_in_a_row} pages of zone {task.zone} in a "
-                          f"row were answered {answer.cache} a second later, e.g. {task.item.path}; see nginx's error "
-                          "log (is the disk full? is the zone too small?) and run the warm again")
+            raise Stopped(
+                f"nginx does not keep what it fetches: {self._lost_in_a_row} pages of zone {task.zone} in a "
+                f"row were answered {answer.cache} a second later, e.g. {task.item.path}; see nginx's error "
+                "log (is the disk full? is the zone too small?) and run the warm again"
+            )
 
     def _check_sample(self) -> None:
         if self._sample is None:
             return
         self._state = "sampling"
         now = time.time()
-        tasks = (_Task(self._sampled, _url(self._bases[0], path), Item(path, "sample"))
-                 for kept_at, route, path in self._sample.read()
-                 if 0 <= now - kept_at < self._valid.get(route, 0) - 1)
+        tasks = (
+            _Task(self._sampled, _url(self._bases[0], path), Item(path, "sample"))
+            for kept_at, route, path in self._sample.read()
+            if 0 <= now - kept_at < self._valid.get(route, 0) - 1
+        )
         self._sample_tasks(tasks)
 
     def _sample_tasks(self, tasks: Iterator[_Task]) -> None:
@@ -841,7 +925,12 @@ def _is_temporary(answer: Answer) -> bool:
 
 
 def _no_answer(address: str, answer: Answer, attempts: int) -> str:
-    cause = answer.error or (f"an old copy, because the image servers fail ({answer.cache})" if answer.cache in STALE
-                             else f"HTTP {answer.status}")
-    return (f"{address}: {cause} after {attempts} attempt{'s' if attempts > 1 else ''}; see to nginx on the cache host "
-            "and to the image servers, then run the warm again")
+    cause = answer.error or (
+        f"an old copy, because the image servers fail ({answer.cache})"
+        if answer.cache in STALE
+        else f"HTTP {answer.status}"
+    )
+    return (
+        f"{address}: {cause} after {attempts} attempt{'s' if attempts > 1 else ''}; see to nginx on the cache host "
+        "and to the image servers, then run the warm again"
+    )

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """What is warmed: one page of the site."""
+
 from __future__ import annotations
 
 from typing import NamedTuple

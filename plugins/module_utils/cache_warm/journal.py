@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """What a job has finished, so that a kill, a reboot or a full disk costs less than a second.
 
 SQLite, because it is tried by everybody what an append-only file of our own would have to prove: a transaction that is
@@ -5,6 +7,7 @@ written is whole after a kill or a power cut at any moment (write-ahead log, syn
 million pages are looked up from disk, not from memory. A page is a 64-bit fingerprint: 17 bytes on disk; that two of
 ten million pages share one has a probability of 3 in a million. Nothing here reads the clock of the day.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -129,8 +132,9 @@ class Journal:
         """Return the saved cursor of a source, or None."""
         text = self._cursors.get(source)
         if text is None:
-            row = self._guarded(lambda: self._database.execute(
-                "SELECT value FROM cursor WHERE source = ?", (source,)).fetchone())
+            row = self._guarded(
+                lambda: self._database.execute("SELECT value FROM cursor WHERE source = ?", (source,)).fetchone()
+            )
             text = row[0] if row else "null"
         return json.loads(text)
 
@@ -141,18 +145,28 @@ class Journal:
     def outcomes(self) -> dict[str, int]:
         """Return how many pages ended how, in all runs of the job; reads the whole journal."""
         self.commit()
-        counts = dict(self._guarded(lambda: self._database.execute(
-            "SELECT name, count(*) FROM page JOIN outcome ON number = outcome GROUP BY number").fetchall()))
+        counts = dict(
+            self._guarded(
+                lambda: self._database.execute(
+                    "SELECT name, count(*) FROM page JOIN outcome ON number = outcome GROUP BY number"
+                ).fetchall()
+            )
+        )
         return counts | {FAILED: self._failures} if self._failures else counts
 
     def failures(self, limit: int | None = None) -> list[Failure]:
         """Return pages that failed. Who resumes asks for them again first: the cursors are beyond them."""
         self.commit()
-        rows = self._guarded(lambda: self._database.execute(
-            "SELECT cause, path, source, optional, refresh, route FROM failure ORDER BY cause, path LIMIT ?",
-            (-1 if limit is None else limit,)).fetchall())
-        return [Failure(Item(path, source, bool(optional), bool(refresh), route), cause)
-                for cause, path, source, optional, refresh, route in rows]
+        rows = self._guarded(
+            lambda: self._database.execute(
+                "SELECT cause, path, source, optional, refresh, route FROM failure ORDER BY cause, path LIMIT ?",
+                (-1 if limit is None else limit,),
+            ).fetchall()
+        )
+        return [
+            Failure(Item(path, source, bool(optional), bool(refresh), route), cause)
+            for cause, path, source, optional, refresh, route in rows
+        ]
 
     def commit(self) -> None:
         """Write what was noted; raise JournalError where the disk is full (nothing is lost: commit again)."""
@@ -166,8 +180,9 @@ class Journal:
     def complete(self) -> None:
         """Note that the job is done: the next one begins anew."""
         self.commit()
-        self._guarded(lambda: self._transaction(lambda: self._database.execute(
-            "REPLACE INTO job VALUES ('complete', 'yes')")))
+        self._guarded(
+            lambda: self._transaction(lambda: self._database.execute("REPLACE INTO job VALUES ('complete', 'yes')"))
+        )
 
     def close(self) -> None:
         """Commit and close; a second time does nothing."""
@@ -236,10 +251,13 @@ class Journal:
     def _stored(self, fingerprints: list[int]) -> set[int]:
         found: set[int] = set()
         for begin in range(0, len(fingerprints), _QUERY_SIZE):
-            part = fingerprints[begin:begin + _QUERY_SIZE]
+            part = fingerprints[begin : begin + _QUERY_SIZE]
             marks = ",".join("?" * len(part))
-            found.update(itertools.chain.from_iterable(self._database.execute(
-                f"SELECT fingerprint FROM page WHERE fingerprint IN ({marks})", part)))
+            found.update(
+                itertools.chain.from_iterable(
+                    self._database.execute(f"SELECT fingerprint FROM page WHERE fingerprint IN ({marks})", part)
+                )
+            )
         return found
 
     def _transaction(self, work: Callable[[], object]) -> None:
@@ -260,10 +278,22 @@ class Journal:
             number = self._numbers.setdefault(outcome, len(self._numbers))
             self._database.execute("INSERT OR IGNORE INTO outcome VALUES (?, ?)", (number, outcome))
         # In the order of the tree: neighbours share a page of it.
-        finished = sorted((number, self._numbers[note.outcome]) for number, note in self._notes.items()
-                          if note.outcome != FAILED)
-        failed = [(number, note.cause, note.item.path, note.item.source, note.item.optional, note.item.refresh,
-                   note.item.route) for number, note in self._notes.items() if note.outcome == FAILED]
+        finished = sorted(
+            (number, self._numbers[note.outcome]) for number, note in self._notes.items() if note.outcome != FAILED
+        )
+        failed = [
+            (
+                number,
+                note.cause,
+                note.item.path,
+                note.item.source,
+                note.item.optional,
+                note.item.refresh,
+                note.item.route,
+            )
+            for number, note in self._notes.items()
+            if note.outcome == FAILED
+        ]
         self._database.executemany("REPLACE INTO page VALUES (?, ?)", finished)
         if self._failures:
             self._database.executemany("DELETE FROM failure WHERE fingerprint = ?", ((row[0],) for row in finished))
@@ -280,13 +310,15 @@ class Journal:
         try:
             return work()
         except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xff not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
                 raise self._sentence(error) from None
             self._disconnect()
             try:
                 aside = self._move_aside()
-                self.problems.append(f"{self._path}: damaged ({error}); moved aside to {aside} and begun anew: what is "
-                                     "in the cache already is not fetched again")
+                self.problems.append(
+                    f"{self._path}: damaged ({error}); moved aside to {aside} and begun anew: what is "
+                    "in the cache already is not fetched again"
+                )
                 self._open()
                 return None if work == self._open else work()
             except (sqlite3.Error, OSError) as second:
@@ -295,7 +327,7 @@ class Journal:
             raise self._sentence(error) from None
 
     def _sentence(self, error: Exception) -> JournalError:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xff
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         remedy = {
             sqlite3.SQLITE_FULL: "the disk is full; make room and start again: nothing that was written is lost",
             sqlite3.SQLITE_BUSY: "another process uses it; let it end, or end it",

@@ -1,9 +1,12 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """Under which key nginx keeps the answer to a path: what roles/cache/templates/nginx.conf.j2 does, in Python.
 
 Sources: nginx 1.22.1, src/http/ngx_http_parse.c (which characters a request line may have, and how $uri is decoded and
 tidied up by ngx_http_parse_complex_uri, merge_slashes on) and src/http/modules/ngx_http_map_module.c. PCRE without UTF
 sees bytes; here text is Latin-1 meanwhile, a character for each byte, and regular expressions are ASCII ones.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -94,11 +97,22 @@ class Routes:
     """The routes of a cache policy, in its order."""
 
     def __init__(self, routes: list[dict]):
-        self._routes = [_Route(route["name"], route["zone"], _pattern(f"(?:{route['match']})\\Z"), tuple(
-            (name,
-             _pattern(rf"(?:^|&){name}(?:=|(?=&|$))(?P<value>{route['argument_patterns'][name]})(?:&|$)"),
-             _pattern(rf"(?:^|&){name}(?:=|&|$)"))
-            for name in route.get("arguments", ()))) for route in routes]
+        self._routes = [
+            _Route(
+                route["name"],
+                route["zone"],
+                _pattern(f"(?:{route['match']})\\Z"),
+                tuple(
+                    (
+                        name,
+                        _pattern(rf"(?:^|&){name}(?:=|(?=&|$))(?P<value>{route['argument_patterns'][name]})(?:&|$)"),
+                        _pattern(rf"(?:^|&){name}(?:=|&|$)"),
+                    )
+                    for name in route.get("arguments", ())
+                ),
+            )
+            for route in routes
+        ]
 
     def key(self, path: str) -> Key | None:
         """Return the key of a path with query as it is sent to nginx; None if nginx answers 400 or 404 by itself.

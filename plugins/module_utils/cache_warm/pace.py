@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """How hard the warm presses: never harder than the image servers, the visitors, the clock and the zones allow."""
+
 from __future__ import annotations
 
 import collections
@@ -223,8 +226,12 @@ class Room:
     header_bytes = 900
     block_bytes = 4096
 
-    def __init__(self, zones: Iterable[Zone], min_free_bytes: dict[str, int] | None = None,
-                 measure: Callable[..., int] = usage_bytes):
+    def __init__(
+        self,
+        zones: Iterable[Zone],
+        min_free_bytes: dict[str, int] | None = None,
+        measure: Callable[..., int] = usage_bytes,
+    ):
         self._zones = {zone.name: zone for zone in zones}
         self._min_free_bytes = min_free_bytes or {}
         self._measure = measure
@@ -275,14 +282,18 @@ class Room:
             return ""
         number, stored = self._stored[zone.name]
         used, bound = mebibytes(self._used[zone.name]), mebibytes(zone.max_size_bytes)
-        sentence = (f"zone {zone.name} is full ({used} of {bound} MiB); what is warmed now would push out what "
-                    "was warmed before")
+        sentence = (
+            f"zone {zone.name} is full ({used} of {bound} MiB); what is warmed now would push out what "
+            "was warmed before"
+        )
         if not (number and expected):
             return f"{sentence}; raise its max_size_mib and warm again"
         needed = stored / number * expected / (1 - self.margin)
         needed_mib = math.ceil(needed / 2**20 / 10) * 10
-        return (f"{sentence}; its {expected:,.0f} pages need about {needed_mib:,} MiB: raise its max_size_mib, "
-                "and the volume where that is too small, and warm again")
+        return (
+            f"{sentence}; its {expected:,.0f} pages need about {needed_mib:,} MiB: raise its max_size_mib, "
+            "and the volume where that is too small, and warm again"
+        )
 
     def _disk_reason(self, zone: Zone) -> str:
         try:
@@ -294,8 +305,10 @@ class Room:
         wanted = max(self._min_free_bytes.get(zone.name, 0), 16 * system.f_frsize)
         if free >= wanted:
             return ""
-        return (f"the disk of zone {zone.name} ({zone.directory}) is full: {mebibytes(free)} MiB are free, "
-                f"{mebibytes(wanted)} MiB must stay free; enlarge the volume and warm again")
+        return (
+            f"the disk of zone {zone.name} ({zone.directory}) is full: {mebibytes(free)} MiB are free, "
+            f"{mebibytes(wanted)} MiB must stay free; enlarge the volume and warm again"
+        )
 
 
 def mebibytes(size_bytes: float) -> int:

@@ -1,7 +1,10 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """What came of a warm: counts, failures by cause, the sample that was asked again; as JSON, as one line, as a table.
 
 `<state_directory>/report.json` holds what Report.as_dict() returns.
 """
+
 from __future__ import annotations
 
 import collections
@@ -85,22 +88,30 @@ class Report:
         asked, hit = self.sample["asked"], self.sample["hit"]
         if hit == asked:
             return ""
-        others = ", ".join(f"{number} x {answer}" for answer, number in
-                           sorted(self.sample["other"].items(), key=lambda entry: -entry[1]))
-        return (f"{asked - hit} of {asked} pages asked again were not answered from the cache ({others}; e.g. "
-                f"{self.sample['examples'][0]}): nginx did not keep them, so about "
-                f"{100 * (asked - hit) / asked:.1f} % of what was warmed is missing; see nginx's error log, and the "
-                "sizes of the zones in the report of cache.yml")
+        others = ", ".join(
+            f"{number} x {answer}"
+            for answer, number in sorted(self.sample["other"].items(), key=lambda entry: -entry[1])
+        )
+        return (
+            f"{asked - hit} of {asked} pages asked again were not answered from the cache ({others}; e.g. "
+            f"{self.sample['examples'][0]}): nginx did not keep them, so about "
+            f"{100 * (asked - hit) / asked:.1f} % of what was warmed is missing; see nginx's error log, and the "
+            "sizes of the zones in the report of cache.yml"
+        )
 
     def problem(self, minimum_coverage: float) -> str:
         """Return why the run is a failure though it came to its end, or an empty string."""
         found = []
         if self.coverage < minimum_coverage:
-            causes = "; ".join(f"{failure['count']} x {failure['cause']}, e.g. {failure['examples'][0]}"
-                               for failure in self._by_count()[:5])
-            found.append(f"coverage {percent(self.coverage)} is below minimum_coverage {percent(minimum_coverage)}: "
-                         f"{causes or 'pages were not reached'}; see to the causes and run the warm again: what is "
-                         "cached stays")
+            causes = "; ".join(
+                f"{failure['count']} x {failure['cause']}, e.g. {failure['examples'][0]}"
+                for failure in self._by_count()[:5]
+            )
+            found.append(
+                f"coverage {percent(self.coverage)} is below minimum_coverage {percent(minimum_coverage)}: "
+                f"{causes or 'pages were not reached'}; see to the causes and run the warm again: what is "
+                "cached stays"
+            )
         if self.sample_problem():
             found.append(self.sample_problem())
         return ". ".join(found)
@@ -108,10 +119,15 @@ class Report:
     def summary(self) -> str:
         """Return the report in one line."""
         outcomes = self.outcomes
-        counts = ", ".join(f"{outcomes[outcome]} {outcome}" for outcome in OUTCOMES
-                           if outcomes[outcome] or outcome in ("miss", "failed"))
-        return (f"{self.done} of {max(self.total or 0, self.done)} pages done, {counts}, "
-                f"coverage {percent(self.coverage)}, {self.seconds:.0f} s, {self.rate_per_second:.0f}/s")
+        counts = ", ".join(
+            f"{outcomes[outcome]} {outcome}"
+            for outcome in OUTCOMES
+            if outcomes[outcome] or outcome in ("miss", "failed")
+        )
+        return (
+            f"{self.done} of {max(self.total or 0, self.done)} pages done, {counts}, "
+            f"coverage {percent(self.coverage)}, {self.seconds:.0f} s, {self.rate_per_second:.0f}/s"
+        )
 
     @property
     def rate_per_second(self) -> float:
@@ -121,22 +137,39 @@ class Report:
     def as_dict(self, exit_status: int | None = None, message: str = "") -> dict:
         """Return the report as plain data; failures by cause, the most frequent first. Times in seconds since 1970."""
         return {
-            "exit_status": exit_status, "message": message, "summary": self.summary(), "stopped": self.stopped,
-            "total": max(self.total or 0, self.done), "done": self.done, **self.outcomes,
-            "coverage": round(self.coverage, 6), "sample": self.sample, "failures": self._by_count(),
-            "unsupported_examples": self.unsupported_examples, "problems": self.problems,
-            "requests": self.requests, "retries": self.retries, "bytes": self.size_bytes,
+            "exit_status": exit_status,
+            "message": message,
+            "summary": self.summary(),
+            "stopped": self.stopped,
+            "total": max(self.total or 0, self.done),
+            "done": self.done,
+            **self.outcomes,
+            "coverage": round(self.coverage, 6),
+            "sample": self.sample,
+            "failures": self._by_count(),
+            "unsupported_examples": self.unsupported_examples,
+            "problems": self.problems,
+            "requests": self.requests,
+            "retries": self.retries,
+            "bytes": self.size_bytes,
             "by_cache_status": dict(self.by_cache_status.most_common()),
-            "by_status": {"200": self.by_cache_status.total(),
-                          **{str(status or "none"): number for status, number in self.by_status.most_common()}},
-            "seconds": round(self.seconds, 2), "rate_per_second": round(self.rate_per_second, 1),
-            "resumed": self.resumed, "refresh": self.refresh,
-            "started_at": round(self.started_at), "ended_at": round(time.time()),
+            "by_status": {
+                "200": self.by_cache_status.total(),
+                **{str(status or "none"): number for status, number in self.by_status.most_common()},
+            },
+            "seconds": round(self.seconds, 2),
+            "rate_per_second": round(self.rate_per_second, 1),
+            "resumed": self.resumed,
+            "refresh": self.refresh,
+            "started_at": round(self.started_at),
+            "ended_at": round(time.time()),
         }
 
     def _by_count(self) -> list[dict]:
-        return [{"cause": cause, **failure}
-                for cause, failure in sorted(self.failures.items(), key=lambda entry: -entry[1]["count"])]
+        return [
+            {"cause": cause, **failure}
+            for cause, failure in sorted(self.failures.items(), key=lambda entry: -entry[1]["count"])
+        ]
 
 
 def percent(fraction: float) -> str:
@@ -155,9 +188,11 @@ def table(report: dict) -> str:
     sample = report["sample"]
     if sample["asked"]:
         lines.append(("asked again", f"{sample['hit']:,} of {sample['asked']:,} were in the cache"))
-    lines += [("requests", f"{report['requests']:,}, {report['retries']:,} of them again"),
-              ("received", f"{report['bytes'] / 1e6:,.1f} MB"),
-              ("time", f"{report['seconds']:.0f} s, {report['rate_per_second']:.0f} pages per second")]
+    lines += [
+        ("requests", f"{report['requests']:,}, {report['retries']:,} of them again"),
+        ("received", f"{report['bytes'] / 1e6:,.1f} MB"),
+        ("time", f"{report['seconds']:.0f} s, {report['rate_per_second']:.0f} pages per second"),
+    ]
     text = [f"{name:12} {value}" for name, value in lines]
     for failure in report["failures"]:
         text += ["", f"{failure['count']:,} x {failure['cause']}"]

@@ -1,4 +1,7 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """Which of the warmed pages are asked for again in the end: a file, so that a run that was cut loses none of them."""
+
 from __future__ import annotations
 
 import os

@@ -1,8 +1,11 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """Which pages there are: streams of items, one per entry of the configuration's `sources`.
 
 Every stream reads while it is read: ten million URLs take no more memory than one page of them. Only the access log is
 counted first, with a bounded number of counters.
 """
+
 from __future__ import annotations
 
 import datetime
@@ -41,10 +44,16 @@ _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})").search
 _CONTROL = re.compile(r"[\x00-\x20\x7f]").search
 _URL = re.compile(r"https?://[^/?#]+", re.IGNORECASE).match
 # A line of nginx's and Apache's format "combined", as the site before this one may have written it.
-_COMBINED = re.compile(rb'\S+ \S+ \S+ \[(\d\d)/([A-Z][a-z]{2})/(\d{4}):[^\]]*\] "([A-Z]+) (\S+)[^"]*" (\d{3}) .*?'
-                       rb'(?:"([^"]*)")?\s*$').match
-_MONTHS = {month: f"{number:02}" for number, month in enumerate(
-    (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"), start=1)}
+_COMBINED = re.compile(
+    rb'\S+ \S+ \S+ \[(\d\d)/([A-Z][a-z]{2})/(\d{4}):[^\]]*\] "([A-Z]+) (\S+)[^"]*" (\d{3}) .*?'
+    rb'(?:"([^"]*)")?\s*$'
+).match
+_MONTHS = {
+    month: f"{number:02}"
+    for number, month in enumerate(
+        (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"), start=1
+    )
+}
 # Answers to visits of a page that is there.
 _VISITED = frozenset({200, 206, 304})
 
@@ -72,7 +81,7 @@ def page_path(text: str) -> str:
     text = text.partition("#")[0]
     url = _URL(text)
     if url:
-        text = text[url.end():]
+        text = text[url.end() :]
         text = text if text.startswith("/") else "/" + text
     if not text.startswith("/"):
         raise _Rubbish("neither a path that begins with / nor an http or https URL")
@@ -513,17 +522,22 @@ def _list_of(test: Callable[[object], bool]) -> Callable[[object], bool]:
 
 _TEXT = _Rule(lambda value: isinstance(value, str) and value != "", "must be a text")
 _PATH = _Rule(lambda value: isinstance(value, str) and value.startswith("/"), "must be a path that begins with /")
-_ADDRESS = _Rule(lambda value: isinstance(value, str) and bool(value.startswith("/") or _URL(value)),
-                 "must be a path or an http or https URL")
+_ADDRESS = _Rule(
+    lambda value: isinstance(value, str) and bool(value.startswith("/") or _URL(value)),
+    "must be a path or an http or https URL",
+)
 _WHOLE = _Rule(_whole, "must be a whole number")
 _POSITIVE = _Rule(lambda value: _whole(value) and value > 0, "must be a whole number above 0")
 _TRUTH = _Rule(lambda value: isinstance(value, bool), "must be true or false")
 _TEXTS = _Rule(_list_of(_TEXT.holds), "must be a list of texts")
 _PATHS = _Rule(_list_of(_PATH.holds), "must be a list of paths that begin with /")
-_URLS = _Rule(lambda value: isinstance(value, list) and all(_PATH.holds(url) and "{id}" in url for url in value),
-              "must be a list of paths that begin with / and hold {id}")
-_CHILD_LIST = _Rule(lambda value: _PATH.holds(value) and "{id}" in value,
-                    "must be a path that begins with / and holds {id}")
+_URLS = _Rule(
+    lambda value: isinstance(value, list) and all(_PATH.holds(url) and "{id}" in url for url in value),
+    "must be a list of paths that begin with / and hold {id}",
+)
+_CHILD_LIST = _Rule(
+    lambda value: _PATH.holds(value) and "{id}" in value, "must be a path that begins with / and holds {id}"
+)
 _CHILDREN = _Rule(_list_of(lambda value: isinstance(value, dict)), "must be a list of entries with list and urls")
 _COMMON = {"name": _TEXT, "kind": _TEXT, "priority": _WHOLE, "refresh": _TRUTH, "readers": _TRUTH}
 _OF_AN_ID = {"urls": _URLS, "optional_urls": _URLS, "field": _TEXT}
@@ -540,14 +554,20 @@ class _Kind(NamedTuple):
 _CHILD_RULES = {"list": _CHILD_LIST, **_OF_AN_ID}
 _CHILD_NEEDS = (("list",), ("urls", "optional_urls"))
 KINDS = {
-    "list": _Kind(_List, {"list": _PATH, "page_size": _POSITIVE, **_OF_AN_ID},
-                  (("list",), ("page_size",), ("urls", "optional_urls"))),
+    "list": _Kind(
+        _List,
+        {"list": _PATH, "page_size": _POSITIVE, **_OF_AN_ID},
+        (("list",), ("page_size",), ("urls", "optional_urls")),
+    ),
     "catalogue": _Kind(_Catalogue, {"path": _PATH}, (("path",),)),
     "urls": _Kind(_Urls, {"file": _PATH}, (("file",),)),
     "sitemap": _Kind(_Sitemap, {"path": _PATH, "url": _ADDRESS}, (("path", "url"),)),
     "access_log": _Kind(_AccessLog, {"files": _PATHS, "days": _POSITIVE}, (("files",),)),
-    "studies": _Kind(_Studies, {"ids": _TEXTS, "file": _PATH, "children": _CHILDREN, **_OF_AN_ID},
-                     (("ids", "file"), ("urls", "optional_urls", "children"))),
+    "studies": _Kind(
+        _Studies,
+        {"ids": _TEXTS, "file": _PATH, "children": _CHILDREN, **_OF_AN_ID},
+        (("ids", "file"), ("urls", "optional_urls", "children")),
+    ),
 }
 
 
@@ -574,8 +594,10 @@ def _problems(entry: dict, rules: dict[str, _Rule], needs: Iterable[tuple[str, .
     for key, value in entry.items():
         if key not in rules:
             close = difflib.get_close_matches(str(key), rules, 1)
-            found.append(f"{prefix}{key}: is unknown; " + (f"did you mean {close[0]}?" if close else
-                                                           f"known are {', '.join(rules)}"))
+            found.append(
+                f"{prefix}{key}: is unknown; "
+                + (f"did you mean {close[0]}?" if close else f"known are {', '.join(rules)}")
+            )
         elif not rules[key].holds(value):
             found.append(f"{prefix}{key}: {value!r} {rules[key].words}; correct it")
     for group in needs:

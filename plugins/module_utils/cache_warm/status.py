@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """How far a warm is: for the playbook's live line, for people on the host and for Prometheus.
 
 `<runtime_directory>/status.json`, replaced once per second and once more at the end:
@@ -13,6 +15,7 @@
 | pid, started_at, updated_at | who wrote it, when the run began and when it was written (seconds since 1970) |
 | exit_status, message | null and empty until the end: what the process ended with, and why |
 """
+
 from __future__ import annotations
 
 import collections
@@ -57,20 +60,36 @@ class Status:
         self._metrics_written_at = float("-inf")
         self._started_at = time.time()
 
-    def write(self, state: str, report: Report, *, concurrency: int = 0, in_flight: int = 0,
-              latency_p95_seconds: float | None = None, exit_status: int | None = None, message: str = "") -> None:
+    def write(
+        self,
+        state: str,
+        report: Report,
+        *,
+        concurrency: int = 0,
+        in_flight: int = 0,
+        latency_p95_seconds: float | None = None,
+        exit_status: int | None = None,
+        message: str = "",
+    ) -> None:
         """Write how far the run is; a final `state` also writes the metrics at once."""
         rate = self._rate(report.done)
         left = None if report.total is None else max(0, report.total - report.done)
         status = {
-            "state": state, "done": report.done, "total": report.total, "failed": report.outcomes["failed"],
+            "state": state,
+            "done": report.done,
+            "total": report.total,
+            "failed": report.outcomes["failed"],
             "rate_per_second": round(rate, 2),
             "eta_seconds": round(left / rate) if left is not None and rate > 0 else None,
             **{outcome: report.outcomes[outcome] for outcome in OUTCOMES},
-            "concurrency": concurrency, "in_flight": in_flight,
+            "concurrency": concurrency,
+            "in_flight": in_flight,
             "latency_p95_seconds": None if latency_p95_seconds is None else round(latency_p95_seconds, 4),
-            "pid": os.getpid(), "started_at": round(self._started_at, 3), "updated_at": round(time.time(), 3),
-            "exit_status": exit_status, "message": message,
+            "pid": os.getpid(),
+            "started_at": round(self._started_at, 3),
+            "updated_at": round(time.time(), 3),
+            "exit_status": exit_status,
+            "message": message,
         }
         status["text"] = _text(status)
         with contextlib.suppress(OSError):
@@ -107,8 +126,9 @@ def duration(seconds: float) -> str:
     seconds = round(seconds)
     if seconds < 60:
         return f"{seconds} s"
-    size, unit, smaller, smaller_unit = next(row for row in (
-        (86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")) if seconds >= row[0])
+    size, unit, smaller, smaller_unit = next(
+        row for row in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")) if seconds >= row[0]
+    )
     rest = seconds % size // smaller
     return f"{seconds // size} {unit}" + (f" {rest} {smaller_unit}" if rest else "")
 
@@ -125,9 +145,11 @@ def describe(status: dict, now: float) -> str:
             lines.append(("because", status["message"]))
     else:
         left = "not known" if status["eta_seconds"] is None else duration(status["eta_seconds"])
-        lines += [("rate", f"{status['rate_per_second']:.1f} per second, {left} left"),
-                  ("requests", f"{status['in_flight']} in flight, {status['concurrency']} allowed"),
-                  ("running", f"for {duration(now - status['started_at'])}, process {status['pid']}")]
+        lines += [
+            ("rate", f"{status['rate_per_second']:.1f} per second, {left} left"),
+            ("requests", f"{status['in_flight']} in flight, {status['concurrency']} allowed"),
+            ("running", f"for {duration(now - status['started_at'])}, process {status['pid']}"),
+        ]
         if status["latency_p95_seconds"] is not None:
             lines.append(("latency", f"{1000 * status['latency_p95_seconds']:.0f} ms (95 % of the answers are faster)"))
         if age_seconds > 30:
@@ -140,23 +162,51 @@ def metrics(status: dict, report: Report) -> str:
     """Return the status in Prometheus' text format (https://prometheus.io/docs/instrumenting/exposition_formats/)."""
     prefix = "imaging_repository_cache_warm_"
     rows: list[tuple[str, str, str, list[tuple[str, float]]]] = [
-        ("pages", "gauge", "Pages of the present or last run by what they came to.",
-         [(f'{{outcome="{outcome}"}}', status[outcome]) for outcome in OUTCOMES]),
-        ("pages_total_expected", "gauge", "Pages that the present or last run has to do.",
-         [] if status["total"] is None else [("", status["total"])]),
+        (
+            "pages",
+            "gauge",
+            "Pages of the present or last run by what they came to.",
+            [(f'{{outcome="{outcome}"}}', status[outcome]) for outcome in OUTCOMES],
+        ),
+        (
+            "pages_total_expected",
+            "gauge",
+            "Pages that the present or last run has to do.",
+            [] if status["total"] is None else [("", status["total"])],
+        ),
         ("retries", "gauge", "Requests of the present or last run that were made again.", [("", report.retries)]),
-        ("received_bytes", "gauge", "Bytes of answers that the present or last run received.",
-         [("", report.size_bytes)]),
-        ("rate_pages_per_second", "gauge", "Pages per second of the last half minute.",
-         [("", status["rate_per_second"])]),
+        (
+            "received_bytes",
+            "gauge",
+            "Bytes of answers that the present or last run received.",
+            [("", report.size_bytes)],
+        ),
+        (
+            "rate_pages_per_second",
+            "gauge",
+            "Pages per second of the last half minute.",
+            [("", status["rate_per_second"])],
+        ),
         ("concurrency", "gauge", "Requests that may be in flight.", [("", status["concurrency"])]),
-        ("latency_p95_seconds", "gauge", "95th percentile of the answers' latency.",
-         [] if status["latency_p95_seconds"] is None else [("", status["latency_p95_seconds"])]),
-        ("coverage_ratio", "gauge", "Fraction of all pages that are cached or that nobody could cache.",
-         [("", round(report.coverage, 6))]),
+        (
+            "latency_p95_seconds",
+            "gauge",
+            "95th percentile of the answers' latency.",
+            [] if status["latency_p95_seconds"] is None else [("", status["latency_p95_seconds"])],
+        ),
+        (
+            "coverage_ratio",
+            "gauge",
+            "Fraction of all pages that are cached or that nobody could cache.",
+            [("", round(report.coverage, 6))],
+        ),
         ("running", "gauge", "1 while a warm runs.", [("", int(status["state"] not in FINAL_STATES))]),
-        ("exit_status", "gauge", "Exit status of the last run.",
-         [] if status["exit_status"] is None else [("", status["exit_status"])]),
+        (
+            "exit_status",
+            "gauge",
+            "Exit status of the last run.",
+            [] if status["exit_status"] is None else [("", status["exit_status"])],
+        ),
         ("updated_timestamp_seconds", "gauge", "When these figures were written.", [("", status["updated_at"])]),
     ]
     lines = []

@@ -1,11 +1,13 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """How pages are fetched: many requests in flight by libcurl, in this process or in several.
 
 A request is what a visitor's request comes to: the path as it is, no cookies, no login; nginx passes on nothing else
 that a visitor sends (roles/cache/templates/nginx.conf.j2), so that nothing else can reach the key.
 """
+
 from __future__ import annotations
 
-import collections
 import contextlib
 import email.utils
 import itertools
@@ -70,7 +72,7 @@ def retry_after_seconds(value: str, now: float) -> float | None:
 class _Handle:
     """One of libcurl's handles with what it is doing: attributes of a pycurl object itself are slow to reach."""
 
-    __slots__ = ("curl", "lines", "token", "began", "size_bytes", "start", "body", "with_headers")
+    __slots__ = ("began", "body", "curl", "lines", "size_bytes", "start", "token", "with_headers")
 
     def __init__(self):
         self.lines: list[bytes] = []
@@ -112,10 +114,17 @@ class _Handle:
         curl = self.curl
         status = curl.getinfo(pycurl.RESPONSE_CODE)
         # What every answer is looked through for is among the last lines; Retry-After is looked for where it may be.
-        return Answer(status, self._field(b"x-cache-status:"), self.size_bytes, "",
-                      (curl.getinfo_raw(pycurl.CONTENT_TYPE) or b"").decode("latin-1"),
-                      "" if status == 200 else self._field(b"retry-after:"),
-                      curl.getinfo(pycurl.TOTAL_TIME), self.start, b"".join(self.body) if self.body else b"")
+        return Answer(
+            status,
+            self._field(b"x-cache-status:"),
+            self.size_bytes,
+            "",
+            (curl.getinfo_raw(pycurl.CONTENT_TYPE) or b"").decode("latin-1"),
+            "" if status == 200 else self._field(b"retry-after:"),
+            curl.getinfo(pycurl.TOTAL_TIME),
+            self.start,
+            b"".join(self.body) if self.body else b"",
+        )
 
     def _field(self, name: bytes) -> str:
         length = len(name)
@@ -353,7 +362,7 @@ def _frame(received: bytearray):
     end = _LENGTH.size + _LENGTH.unpack_from(received)[0]
     if len(received) < end:
         return None
-    frame = marshal.loads(bytes(received[_LENGTH.size:end]))
+    frame = marshal.loads(bytes(received[_LENGTH.size : end]))
     del received[:end]
     return frame
 

@@ -1,3 +1,5 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
 """Cinder's NfsDriver for a cloud whose hypervisor is fake."""
 
 from cinder.volume.drivers import nfs
