@@ -174,10 +174,6 @@ def test_errors_are_never_kept(host, instances) -> None:
     missing = "/instances/" + "-".join(["00000000"] * 5)
     answers = ask_many(host, [{"path": f"{missing}/preview"}, {"path": missing}] * 2, LOOPBACK)
     assert {(answer["status"] >= 400, cache_status(answer)) for answer in answers} == {(True, "MISS")}
-    ids = json.loads(ask(host, "/instances?since=0&limit=1000", LOOPBACK)["text"])
-    previews = ask_many(host, [{"path": f"/instances/{one}/preview"} for one in ids], LOOPBACK, parallel=4)
-    refused = [f"/instances/{one}/preview" for one, answer in zip(ids, previews) if answer["status"] == 415][:3]
-    assert {cache_status(ask(host, path, LOOPBACK)) for path in refused} <= {"MISS"}
 
 
 def test_parallel_visitors_of_a_missing_entry_cost_one_fetch(host, thumbnail) -> None:
@@ -414,7 +410,7 @@ print(json.dumps(found))
 """
     found = json.loads(host.check_output("python3 -W ignore -c %s %s", handshake, json.dumps([authority, names])))
     assert found == [["h2", "TLSv1.3"]] * len(names)
-    assert host.run('grep -rlq "BEGIN.*PRIVATE KEY" /etc/nginx /var/www').rc != 0
+    assert host.run('grep -rlq "BEGIN.*PRIVATE KEY" /etc/nginx /var/www').rc == 1
 
 
 def test_plain_http_leads_to_the_published_address(host) -> None:
