@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
-import tempfile
+
+from . import files
 
 FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
@@ -27,17 +27,7 @@ def write(path: str, text: str) -> None:
 
     Raises OSError; the file is then as it was.
     """
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".new-")
-    try:
-        with open(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+    files.write(path, text, mode=FILE_MODE, durable=True)
 
 
 def loose(path: str) -> bool:
