@@ -29,7 +29,7 @@ def test_a_failed_write_leaves_the_old_text_and_nothing_else(tmp_path: Path) -> 
     path = tmp_path / "secret"
     private_file.write(str(path), "old")
     with pytest.raises(UnicodeEncodeError):
-        private_file.write(str(path), "\udcff")
+        private_file.write(str(path), "\ud800")
     assert private_file.read(str(path)) == "old"
     assert os.listdir(tmp_path) == ["secret"]
 
