@@ -381,6 +381,45 @@ def test_a_run_goes_on_where_the_last_one_stopped(run):
     assert set(items(transport)).isdisjoint(asked[: first.outcomes["miss"] // 2])
 
 
+class Killed(BaseException):
+    """The process ends here: nothing more is said or asked for."""
+
+
+def test_what_a_full_zone_left_is_not_passed_by_a_kill(run, tmp_path):
+    """Killed after it had left pages, the job goes on with them: they are never counted as done."""
+    # Room for about 250 of the 700 thumbnails of 8 KiB on disk; the metadata has room enough.
+    zones = [
+        {"name": name, "directory": str(tmp_path / name), "max_size_mib": size_mib}
+        for name, size_mib in (("thumbnail", 2), ("metadata", 50))
+    ]
+    stored = set()
+
+    def kept(path, refresh, now):
+        if "rendered" in path:
+            # What nginx would write, because the zone is measured.
+            number = int(path.split("/")[2].removeprefix("id-"))
+            leaf = tmp_path / "thumbnail" / f"{number % 16:x}" / f"{number // 16:02x}"
+            leaf.mkdir(parents=True, exist_ok=True)
+            (leaf / f"{number:032x}").write_bytes(bytes(5000))
+            stored.add(number)
+        return page(path, size_bytes=5000)
+
+    class KilledTransport(FakeTransport):
+        def wait(self, seconds):
+            if len(self._kept) >= 850:
+                raise Killed
+            return super().wait(seconds)
+
+    with pytest.raises(Killed):
+        run(server({"/images": 700}, kept), zones=tuple(zones), transport_class=KilledTransport)
+    assert len(stored) < 300
+    zones[0]["max_size_mib"] = 50
+    second, _ = run(server({"/images": 700}, kept), zones=tuple(zones))
+    assert second.resumed and not second.stopped
+    assert len(stored) == 700, f"{700 - len(stored)} pages are missing"
+    assert (second.done, second.total, second.outcomes["left"]) == (1400, 1400, 0)
+
+
 def test_stop_takes_what_is_in_flight(run, monkeypatch):
     def stopping(engine):
         if engine.report.done >= 30:

@@ -165,6 +165,35 @@ def test_full_disk_in_the_cache(make_site, make_disk, tmp_path):
     assert site.nginx.keys() == KEYS
 
 
+def test_a_kill_after_pages_of_a_full_zone_were_left(make_site):
+    """The zone is made larger and the warm goes on: no page is missing, and none was counted that is not there."""
+    # nginx itself would keep a little more, so that nothing is evicted.
+    site = make_site(latency_seconds=0.01, max_size_mib=3)
+    site.warm.settings["zones"][0]["max_size_mib"] = 2
+    site.warm.settings["skip_cached"] = False
+    # What goes into no zone goes on when the zone is full.
+    drawn = site.warm.directory / "drawn"
+    drawn.write_text("".join(f"/images/drawn-{number}\n" for number in range(4000)))
+    site.warm.settings["readers"] = [{"url": f"http://127.0.0.1:{site.server.port}"}]
+    site.warm.settings["sources"].append({"name": "drawn", "kind": "urls", "file": str(drawn), "readers": True})
+    site.warm.pages(*PAGES)
+    process = site.warm.start()
+    until(lambda: site.warm.status().get("left", 0) > 0 and site.warm.status().get("refreshed", 0) >= 200)
+    # The journal is written twice a second.
+    time.sleep(1.0)
+    kill(process)
+    assert len(site.nginx.keys()) < len(PAGES)
+    configuration = site.nginx.prefix / "nginx.conf"
+    configuration.write_text(configuration.read_text().replace("max_size=3m", "max_size=500m"))
+    site.nginx.reload()
+    site.warm.settings["zones"][0]["max_size_mib"] = 500
+    result = site.warm.run()
+    assert result.report["resumed"]
+    assert KEYS - site.nginx.keys() == set()
+    assert (result.status, result.report["left"], result.report["miss"]) == (0, 0, len(PAGES))
+    assert result.report["done"] == result.report["total"]
+
+
 # The kernel's clock is everybody's, so only this process sees another one; the monotonic clock stays as it is.
 CLOCK = """
 import time

@@ -87,7 +87,10 @@ class Limits:
 
 @dataclasses.dataclass(slots=True)
 class _Segment:
-    """A stretch of a source: when all of its pages are finished, the source may be resumed at its cursor."""
+    """A stretch of a source: when all of its pages are finished, the source may be resumed at its cursor.
+
+    A page that is left because its zone is full stays unfinished: who resumes this job meets it again.
+    """
 
     source: str
     cursor: object = None
@@ -453,12 +456,12 @@ class Engine:
                     if random.random() < self._sample_probability:
                         self._keep_for_sample(item.path, key.route)
                     continue
-                if key.zone in full and not refresh:
-                    outcomes["left"] += 1
-                    continue
-            pending.add(page)
             if segment is not None:
                 segment.unfinished += 1
+            if key.zone in full and not refresh:
+                outcomes["left"] += 1
+                continue
+            pending.add(page)
             ready.append(_Task(self._page, _url(bases[refresh], item.path), item, page, key.route, key.zone, segment))
 
     def _is_cached(self, zone: Zone, key) -> bool:
@@ -901,7 +904,7 @@ class Engine:
         kept: collections.deque[_Task] = collections.deque()
         for task in self._ready:
             if task.zone in full and not (self._refresh or task.item.refresh):
-                self._release(task)
+                self._pending.discard(task.page)
                 self.report.outcomes["left"] += 1
             else:
                 kept.append(task)
