@@ -22,9 +22,7 @@ from typing import NamedTuple
 import yaml
 
 PROJECT = Path(__file__).parents[2]
-POLICY = yaml.safe_load((PROJECT / "roles/image_server_orthanc/vars/main.yml").read_text(encoding="utf-8"))[
-    "image_server_orthanc_policy"
-]
+POLICY = yaml.safe_load((PROJECT / "roles/image_server_orthanc/meta/policy.yml").read_text(encoding="utf-8"))
 PICTURE = b"\xff\xd8\xff\xe0" + b"x" * 500
 # The zone's job is smaller: a million files would measure the disk.
 ZONE_SHARE = 10

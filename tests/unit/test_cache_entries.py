@@ -36,9 +36,7 @@ from plugins.module_utils.cache_entries import (
 from plugins.module_utils.cache_warm.keys import Routes
 
 PROJECT = Path(__file__).parents[2]
-POLICY = yaml.safe_load((PROJECT / "roles/image_server_orthanc/vars/main.yml").read_text(encoding="utf-8"))[
-    "image_server_orthanc_policy"
-]
+POLICY = yaml.safe_load((PROJECT / "roles/image_server_orthanc/meta/policy.yml").read_text(encoding="utf-8"))
 ROUTES = Routes(POLICY["routes"])
 STUDY, SERIES, FIRST, SECOND, OTHER = ("-".join([letter * 8] * 5) for letter in "abcde")
 

@@ -15,9 +15,7 @@ import pytest
 import yaml
 
 PROJECT = Path(__file__).parents[2]
-POLICY = yaml.safe_load((PROJECT / "roles/image_server_orthanc/vars/main.yml").read_text(encoding="utf-8"))[
-    "image_server_orthanc_policy"
-]
+POLICY = yaml.safe_load((PROJECT / "roles/image_server_orthanc/meta/policy.yml").read_text(encoding="utf-8"))
 ID = "f689ddd2-662f8fe1-8b18180d-ec2a2cee-937917af"
 
 

@@ -24,9 +24,7 @@ from plugins.module_utils.verify import (
 )
 from plugins.modules.site_verify import host_checks
 
-POLICY = yaml.safe_load((Path(__file__).parents[2] / "roles/image_server_orthanc/vars/main.yml").read_text())[
-    "image_server_orthanc_policy"
-]
+POLICY = yaml.safe_load((Path(__file__).parents[2] / "roles/image_server_orthanc/meta/policy.yml").read_text())
 ID = "0123abcd-4567abcd-89abcdef-01234567-89abcdef"
 GOOD = {"name": "home page", "ok": True, "detail": "200", "remedy": ""}
 BAD = {"name": "replica1: share", "ok": False, "detail": "/srv/images is not mounted", "remedy": "run configure.yml"}

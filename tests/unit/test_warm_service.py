@@ -182,11 +182,10 @@ def test_counting_that_fails_says_why(tmp_path):
         service(Host(ENDED), tmp_path).count()
 
 
-@pytest.mark.parametrize("path", sorted(PROJECT.glob("roles/image_server_*/vars/main.yml")), ids=str)
+@pytest.mark.parametrize("path", sorted(PROJECT.glob("roles/image_server_*/meta/policy.yml")), ids=str)
 def test_sources_of_a_driver_are_known_to_the_program(path):
-    for name, policy in yaml.safe_load(path.read_text()).items():
-        if name.endswith("_policy"):
-            entries = [*policy["warm_sources"], {"name": "readers", **policy["reader"]["source"]}]
-            assert [sources.problems(entry) for entry in entries] == [[]] * len(entries)
-            # What a visitor sees first: pictures, then what stands beside them.
-            assert [entry["name"] for entry in sources.in_order(policy["warm_sources"])][0] == "thumbnails"
+    policy = yaml.safe_load(path.read_text())
+    entries = [*policy["warm_sources"], {"name": "readers", **policy["reader"]["source"]}]
+    assert [sources.problems(entry) for entry in entries] == [[]] * len(entries)
+    # What a visitor sees first: pictures, then what stands beside them.
+    assert [entry["name"] for entry in sources.in_order(policy["warm_sources"])][0] == "thumbnails"

@@ -22,9 +22,7 @@ from plugins.module_utils.cache_warm.zones import Zone, cached, usage_bytes
 
 from .rendered_nginx import PROJECT, RenderedNginx, Upstream
 
-ORTHANC = yaml.safe_load((PROJECT / "roles/image_server_orthanc/vars/main.yml").read_text(encoding="utf-8"))[
-    "image_server_orthanc_policy"
-]
+ORTHANC = yaml.safe_load((PROJECT / "roles/image_server_orthanc/meta/policy.yml").read_text(encoding="utf-8"))
 ID = "f689ddd2-662f8fe1-8b18180d-ec2a2cee-937917af"
 
 
