@@ -33,9 +33,8 @@ plugin: imaging.repository.site
 """
 
 import re
-import shlex
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +43,18 @@ from ansible.errors import AnsibleError
 from ansible.plugins.inventory import BaseInventoryPlugin
 from ansible.template import trust_as_template
 from ansible.utils.vars import load_extra_vars
-from ansible_collections.imaging.repository.plugins.module_utils import site as schema
-from ansible_collections.imaging.repository.plugins.module_utils.openstack_plan import HOST, SITE, VOLUME
+from ansible_collections.imaging.repository.plugins.module_utils.openstack_plan import SITE
+from ansible_collections.imaging.repository.plugins.module_utils.site import one_of, paths, resolved_paths
+from ansible_collections.imaging.repository.plugins.plugin_utils import features
+from ansible_collections.imaging.repository.plugins.plugin_utils.site_hosts import (
+    REPOSITORY,
+    host_variables,
+    known,
+    site_variables,
+)
 
-# libyaml's reader is ten times as fast; PyYAML may be built without it.
-Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-REPOSITORY = Path(__file__).resolve().parents[2]
 DEMO = "demo"
-DEVICE_LINK = "/dev/disk/by-id/imaging-repository-{}"
 NO_SITE = "site: no site file given; pass -e @vars/<site>.yml"
-# nova's oldest disks know only so much of the id of their volume.
-DISK_ID_LENGTH = 20
 # Not longer than an operator waits for a verb to begin: what needs the cloud asks it again, with more patience.
 CLOUD_PATIENCE_SECONDS = 5
 
@@ -72,19 +72,22 @@ class InventoryModule(BaseInventoryPlugin):
         """Fill the inventory from the site file."""
         super().parse(inventory, loader, path, cache)
         self._read_config_data(path)
-        self.problems: list[str] = []
+        found = features.read()
+        self.schema = found.schema
+        # A feature that is not sound makes problems of the site that are none.
+        self.problems: list[str] = list(found.problems)
         self._offer_groups()
-        content = self._given(path)
+        content = {} if self.problems else self._given(path)
         if "site" in content:
             # An empty `site:` is a mapping without keys: the message then names the first key to write.
             overrides = {} if content["site"] is None else content["site"]
             base = self._base(overrides)
-            self.problems += schema.problems(base, overrides)
+            self.problems += self.schema.problems(base, overrides)
             self._offer_variables(content)
-            site = schema.effective(base, overrides)
-            self.problems += missing_files(site)
+            site = self.schema.effective(base, overrides)
+            self.problems += self._missing_files(site)
             if not self.problems:
-                self._offer_hosts(site)
+                self._offer_hosts(resolved_paths(self.schema.site, site, str(REPOSITORY)))
         elif not self.problems:
             self.problems = [NO_SITE]
         # Not trusted: a problem may quote a template, which must be printed and not evaluated.
@@ -117,7 +120,7 @@ class InventoryModule(BaseInventoryPlugin):
                 self.problems.append(f"site.base: {circle} is a circle; let one of them be based on {DEMO}")
                 name = DEMO
             elif not file.is_file() and name != DEMO:
-                self.problems.append(f"site.base: there is no vars/{name}.yml; {schema.one_of(name, site_files())}")
+                self.problems.append(f"site.base: there is no vars/{name}.yml; {one_of(name, site_files())}")
                 name = DEMO
             else:
                 layers[name] = self._read(file, f"vars/{name}.yml")
@@ -125,10 +128,10 @@ class InventoryModule(BaseInventoryPlugin):
         base: Any = None
         for name, layer in reversed(layers.items()):
             if "site" in layer and layer["site"] != site:
-                self.problems += [f"vars/{name}.yml {line}" for line in schema.file_problems(layer["site"])]
+                self.problems += [f"vars/{name}.yml {line}" for line in self.schema.file_problems(layer["site"])]
                 self._check_variables(layer, f"vars/{name}.yml ")
                 self._offer_variables(layer)
-            base = schema.merged(base, layer.get("site"))
+            base = self.schema.merged(base, layer.get("site"))
         return base
 
     def _read(self, file: Path, shown: str) -> dict[str, Any]:
@@ -144,7 +147,15 @@ class InventoryModule(BaseInventoryPlugin):
 
     def _check_variables(self, content: dict[str, Any], file: str = "") -> None:
         if set(content) - {"site"}:
-            self.problems += [file + line for line in schema.variable_problems(content, role_variables())]
+            self.problems += [file + line for line in self.schema.variable_problems(content, role_variables())]
+
+    def _missing_files(self, site: dict[str, Any]) -> list[str]:
+        """Return one line for each file that a site names and this machine does not have."""
+        return [
+            f"{path}: '{file}' does not exist; write a path from {REPOSITORY} or an absolute one"
+            for path, field, file in paths(self.schema.site, site, "site")
+            if field.exists and not (REPOSITORY / file).exists()
+        ]
 
     def _offer_variables(self, content: dict[str, Any]) -> None:
         for name, value in content.items():
@@ -155,8 +166,9 @@ class InventoryModule(BaseInventoryPlugin):
         self.inventory.add_group("site")
         # playbooks/provision.yml puts the hosts here that only a real run would make; plays leave them out.
         self.inventory.add_group("unprovisioned")
-        for name, group in schema.GROUPS.items():
+        for name in self.schema.groups:
             self.inventory.add_group(name)
+        for name, group in self.schema.groups.items():
             self.inventory.add_child(group.parent, name)
         self.inventory.add_host("localhost")
         self.inventory.set_variable("localhost", "ansible_connection", trusted("local"))
@@ -164,14 +176,14 @@ class InventoryModule(BaseInventoryPlugin):
 
     def _offer_hosts(self, site: dict[str, Any]) -> None:
         cloud = self._ask_cloud(site) if site["provider"] == "openstack" else {}
-        for name, value in site_variables(site, cloud).items():
+        for name, value in site_variables(self.schema, site, cloud).items():
             self.inventory.set_variable("all", name, trusted(value))
         for host in site["hosts"]:
             full_name = f"{site['name']}-{host['name']}"
             self.inventory.add_host(full_name, group="site")
             for group in host["groups"]:
                 self.inventory.add_child(group, full_name)
-            for name, value in host_variables(site, host, cloud).items():
+            for name, value in host_variables(self.schema, site, host, cloud).items():
                 self.inventory.set_variable(full_name, name, trusted(value))
 
     def _ask_cloud(self, site: dict[str, Any]) -> dict[str, Any]:
@@ -201,129 +213,6 @@ class InventoryModule(BaseInventoryPlugin):
         return {"hosts": result}
 
 
-def known(
-    site_name: str, servers: list[dict[str, Any]], volumes: list[dict[str, Any]], addresses: list[dict[str, Any]]
-) -> dict[str, dict[str, Any]]:
-    """Return what the inventory needs of a cloud's lists, by the names of the site's hosts.
-
-    Each is `{"address", "floating_ip", "volumes": {name: id}}` with "" for an address that it does not have. The lists
-    are those of https://docs.openstack.org/api-ref/: compute, block storage and network.
-    """
-    floating = {
-        (address.get("port_details") or {}).get("device_id"): address["floating_ip_address"] for address in addresses
-    }
-    hosts = {}
-    for server in servers:
-        marks = server["metadata"]
-        if marks.get(SITE) == site_name and HOST in marks:
-            own = [entry["addr"] for entries in server["addresses"].values() for entry in entries]
-            public = floating.get(server["id"], "")
-            hosts[marks[HOST]] = {
-                "address": next((address for address in own if address != public), ""),
-                "floating_ip": public,
-                "volumes": {},
-            }
-    for volume in volumes:
-        marks = volume["metadata"]
-        if marks.get(SITE) == site_name and marks.get(HOST) in hosts and VOLUME in marks:
-            hosts[marks[HOST]]["volumes"][marks[VOLUME]] = volume["id"]
-    return hosts
-
-
-def site_variables(site: dict[str, Any], cloud: dict[str, Any]) -> dict[str, Any]:
-    """Return the variables that all hosts of an effective site share; `cloud` is what it knows, or {}."""
-    if site["provider"] == "openstack":
-        addresses = {
-            # Never what the public name leads to: until the switch that is another site.
-            "site_public_address": openstack_address(site, cloud, lambda host: host["public"])
-            or next(host["address"] for host in site["hosts"] if host["public"]),
-            "site_bastion_address": openstack_address(site, cloud, lambda host: "bastion" in host["groups"]),
-            "site_cloud_problem": cloud.get("problem", ""),
-        }
-    else:
-        addresses = {"site_public_address": site["public"].get("address", "")}
-    return addresses | {
-        "effective_site": site,
-        "site_network_cidr": site[site["provider"]]["network"]["cidr"],
-        "site_url": schema.url(site),
-        "image_server_driver": site["image_server"]["driver"],
-        "site_state_directory": str(REPOSITORY / "state" / site["name"]),
-    }
-
-
-def openstack_address(site: dict[str, Any], cloud: dict[str, Any], wanted: Callable[[dict[str, Any]], bool]) -> str:
-    """Return the floating IP of the host that is wanted, or ""."""
-    name = next(host["name"] for host in site["hosts"] if wanted(host))
-    return cloud.get("hosts", {}).get(name, {}).get("floating_ip", "")
-
-
-def host_variables(site: dict[str, Any], host: dict[str, Any], cloud: dict[str, Any]) -> dict[str, Any]:
-    """Return the variables of one host of an effective site; `cloud` is what it knows, or {}."""
-    variables = {"host_name": host["name"], "host_volumes": host["volumes"]}
-    if site["provider"] == "docker":
-        variables |= {
-            "ansible_connection": "community.docker.docker",
-            "ansible_host": f"{site['name']}-{host['name']}",
-            # Already root: become costs no sudo.
-            "ansible_user": "root",
-            "host_address": host["address"],
-            "host_memory_mib": host["memory_mib"],
-            "host_volumes": [{**volume, "device": DEVICE_LINK.format(volume["name"])} for volume in host["volumes"]],
-        }
-    elif site["provider"] == "openstack":
-        server = cloud.get("hosts", {}).get(host["name"], {})
-        configuration = REPOSITORY / "state" / site["name"] / "ssh" / "config"
-        variables |= {
-            # A name of that configuration, which role openstack writes.
-            "ansible_host": f"{site['name']}-{host['name']}",
-            "ansible_ssh_common_args": f"-F {shlex.quote(str(configuration))}",
-            "host_address": server.get("address") or host["address"],
-            "host_volumes": [
-                openstack_volume(volume, server.get("volumes", {}).get(volume["name"])) for volume in host["volumes"]
-            ],
-        }
-    elif site["provider"] == "static":
-        variables |= {
-            "ansible_host": host["address"],
-            "ansible_user": site["static"]["user"],
-            "host_address": host.get("private_address", host["address"]),
-        }
-        variables |= static_ssh_variables(site, host)
-    return variables
-
-
-def openstack_volume(volume: dict[str, Any], identity: str | None) -> dict[str, Any]:
-    """Return a volume with its device; without one while the cloud does not know the volume."""
-    return {**volume, "device": f"/dev/disk/by-id/*{identity[:DISK_ID_LENGTH]}*"} if identity else volume
-
-
-def static_ssh_variables(site: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
-    """Return how SSH reaches a server that exists: by which configuration, through which host."""
-    static, arguments = site["static"], []
-    if "ssh_config" in static:
-        # ssh hands it on to the connection to the bastion; options of the command line it does not.
-        arguments.append(f"-F {shlex.quote(str(REPOSITORY / static['ssh_config']))}")
-    bastion = static.get("bastion", host["name"])
-    if host["name"] != bastion:
-        jump = next(other["address"] for other in site["hosts"] if other["name"] == bastion)
-        arguments.append(f"-o ProxyJump={static['user']}@{jump}")
-    return {"ansible_ssh_common_args": " ".join(arguments)} if arguments else {}
-
-
-def missing_files(site: dict[str, Any]) -> list[str]:
-    """Return one line for each file that a site names and this machine does not have."""
-    tls = site["public"]["tls"]
-    files = {f"site.manifests[{index}]": file for index, file in enumerate(site["manifests"])}
-    files |= {f"site.public.tls.{key}": tls[key] for key in ("certificate", "key") if key in tls}
-    if "ssh_config" in site.get("static", {}):
-        files["site.static.ssh_config"] = site["static"]["ssh_config"]
-    return [
-        f"{path}: '{file}' does not exist; write a path from {REPOSITORY} or an absolute one"
-        for path, file in files.items()
-        if not (REPOSITORY / file).exists()
-    ]
-
-
 def base_name(site: Any) -> str:
     """Return the name of the file below a site; a name that the schema refuses counts as none."""
     name = site.get("base") if isinstance(site, dict) else None
@@ -339,7 +228,7 @@ def role_variables() -> Iterable[str]:
     """Yield the variables of all roles, from their argument specifications."""
     for file in sorted(REPOSITORY.glob("roles/*/meta/argument_specs.yml")):
         try:
-            specification = yaml.load(file.read_bytes(), Loader=Loader)
+            specification = yaml.load(file.read_bytes(), Loader=features.Loader)
             for entry_point in specification["argument_specs"].values():
                 yield from entry_point.get("options") or {}
         except (yaml.YAMLError, AttributeError, KeyError, TypeError):

@@ -22,8 +22,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from .openstack_firewall import ALL_HOSTS, firewall, host_firewalls
 from .plan import step
-from .site import ALL_HOSTS, firewall, host_firewalls
 
 MARK = "imaging.repository site "
 SITE, HOST, VOLUME = "imaging_repository_site", "imaging_repository_host", "imaging_repository_volume"

@@ -62,7 +62,7 @@ import urllib.parse
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.imaging.repository.plugins.module_utils import openstack_offer
-from ansible_collections.imaging.repository.plugins.module_utils import site as schema
+from ansible_collections.imaging.repository.plugins.module_utils.site import name_problems
 from ansible_collections.imaging.repository.plugins.module_utils.openstack_cloud import HAS_OPENSTACK, Cloud, CloudError
 
 
@@ -85,7 +85,7 @@ def main() -> None:
     )
     if not HAS_OPENSTACK:
         module.fail_json(msg=missing_required_lib("openstacksdk"))
-    problems = schema.file_problems({"name": module.params["name"]})
+    problems = name_problems(module.params["name"])
     if problems:
         module.fail_json(msg="; ".join(problems).replace("site.name", "name"))
     try:

@@ -20,7 +20,7 @@ from pathlib import Path
 import openstack
 import pytest
 
-from plugins.module_utils import site as site_file
+from plugins.plugin_utils import features
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # Another file may be named, as for every client of OpenStack.
@@ -90,7 +90,7 @@ class Site:
     def start(self, state: str = "present", check: bool = False, **parameters) -> subprocess.Popen:
         """The module, running."""
         arguments = {
-            "site": site_file.effective(None, self.overrides),
+            "site": features.read().schema.effective(None, self.overrides),
             "state": state,
             "public_key": self.public_key,
             "lock_file": str(self.directory / f"{self.name}.lock"),

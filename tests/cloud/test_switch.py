@@ -20,7 +20,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from plugins.module_utils import site as site_file
+from plugins.plugin_utils import features
 from tests.cloud.verbs import REPOSITORY, Verbs, run_module, start_module, words
 
 pytestmark = pytest.mark.slow
@@ -71,7 +71,7 @@ def after(release) -> dict[str, str]:
 
 
 def effective(verbs) -> dict:
-    return site_file.effective(None, verbs.site.overrides)
+    return features.read().schema.effective(None, verbs.site.overrides)
 
 
 @pytest.fixture

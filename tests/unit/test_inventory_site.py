@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from plugins.module_utils import site as schema
+from plugins.plugin_utils import features
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOSTS = ["database", "primary", "replica1", "replica2", "proxy"]
@@ -339,4 +339,4 @@ def test_the_list_of_groups_is_that_of_the_schema() -> None:
             visit(name, inner)
 
     visit("site", groups["site"])
-    assert found == {name: group.parent for name, group in schema.GROUPS.items()}
+    assert found == {name: group.parent for name, group in features.read().schema.groups.items()}

@@ -14,9 +14,10 @@ import yaml
 from hypothesis import given, settings, strategies
 
 from plugins.module_utils import openstack_offer as module
-from plugins.module_utils import site as schema
+from plugins.plugin_utils import features
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+schema = features.read().schema
 DEMO = yaml.safe_load((REPOSITORY / "vars" / "demo.yml").read_text())["site"]
 
 

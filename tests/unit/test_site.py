@@ -17,9 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from plugins.module_utils import site as schema
+from plugins.module_utils import site as site_file
+from plugins.plugin_utils import features
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+schema = features.read().schema
 DEMO = yaml.safe_load((REPOSITORY / "vars" / "demo.yml").read_text(encoding="utf-8"))["site"]
 
 
@@ -212,7 +214,7 @@ def tcp(port: int, *sources: str) -> dict[str, Any]:
 
 def test_only_who_needs_a_port_reaches_it() -> None:
     site = schema.effective(DEMO, {"name": "idr126", **IDR126})
-    assert schema.firewall(site) == {
+    assert site_file.firewall(schema, site) == {
         "site": [tcp(22, "bastion"), {"protocol": "icmp", "port": None, "sources": ["site"]}],
         "database": [tcp(5432, "image_server_primary", "image_server_replica")],
         "image_server_primary": [tcp(2049, "image_server_replica")],
@@ -224,14 +226,14 @@ def test_only_who_needs_a_port_reaches_it() -> None:
             {"protocol": "tcp", "port": 80, "cidr": "0.0.0.0/0"},
         ],
     }
-    hosts = {host["name"]: schema.host_firewalls(host) for host in site["hosts"]}
+    hosts = {host["name"]: site_file.host_firewalls(host) for host in site["hosts"]}
     assert hosts["database"] == ["site", "database"]
     assert hosts["proxy"] == ["site", "cache", "bastion", "public"]
 
 
 def test_the_firewall_follows_the_share_the_ports_and_the_operators() -> None:
     overrides = {"share": {"kind": "sshfs"}, "public": {"https_port": 8443}, "openstack": {"ssh_from": ["10.0.0.0/8"]}}
-    rules = schema.firewall(schema.effective(schema.merged(DEMO, IDR126), {"name": "lab", **overrides}))
+    rules = site_file.firewall(schema, schema.effective(schema.merged(DEMO, IDR126), {"name": "lab", **overrides}))
     assert rules["image_server_primary"] == [tcp(22, "image_server_replica")]
     assert [rule["port"] for rule in rules["public"]] == [8443, 80]
     assert rules["bastion"] == [{"protocol": "tcp", "port": 22, "cidr": "10.0.0.0/8"}]
@@ -239,10 +241,10 @@ def test_the_firewall_follows_the_share_the_ports_and_the_operators() -> None:
 
 def test_every_source_of_the_firewall_is_one_of_its_names() -> None:
     site = schema.effective(schema.merged(DEMO, IDR126), {"name": "lab"})
-    rules = schema.firewall(site)
+    rules = site_file.firewall(schema, site)
     sources = {source for listed in rules.values() for rule in listed for source in rule.get("sources", [])}
     assert sources <= set(rules)
-    assert {name for host in site["hosts"] for name in schema.host_firewalls(host)} == set(rules)
+    assert {name for host in site["hosts"] for name in site_file.host_firewalls(host)} == set(rules)
 
 
 def test_effective_does_not_touch_its_arguments() -> None:
@@ -257,7 +259,7 @@ def test_effective_does_not_touch_its_arguments() -> None:
     [({"name": "a.org", "https_port": 443}, "https://a.org"), ({"https_port": 8443}, "https://localhost:8443")],
 )
 def test_the_url_names_only_an_unusual_port(public: dict[str, Any], expected: str) -> None:
-    assert schema.url({"public": public}) == expected
+    assert site_file.url({"public": public}) == expected
 
 
 # --- Whatever YAML can hold ---
@@ -277,7 +279,7 @@ SCALARS = st.one_of(
     st.sampled_from(["{{ x }}", "\ud800", "localhost", "10.0.0.0/8"]),
 )
 KEYS = st.one_of(
-    st.sampled_from(sorted({key for key, _path in schema._paths(schema.SITE, "site")})),
+    st.sampled_from(sorted({key for key, _path in site_file.key_paths(schema.site, "site")})),
     st.text(max_size=8),
     st.integers(),
     st.none(),
@@ -294,7 +296,7 @@ TEXTS = ["a", "b", "database", "10.0.0.1", "10.0.0.0/24", "/srv/a", "/dev/disk/b
 
 
 @st.composite
-def shaped(draw: st.DrawFn, field: schema.Field) -> Any:
+def shaped(draw: st.DrawFn, field: site_file.Field) -> Any:
     """Draw a value of the right shape, and now and then anything else."""
     if draw(st.integers(0, 14)) == 7:
         return draw(ANY_YAML)
@@ -310,7 +312,7 @@ def shaped(draw: st.DrawFn, field: schema.Field) -> Any:
     return draw(st.booleans() if field.kind == "boolean" else st.sampled_from(TEXTS))
 
 
-SITES = st.one_of(shaped(schema.SITE), ANY_YAML)
+SITES = st.one_of(shaped(schema.site), ANY_YAML)
 
 
 @given(base=SITES, overrides=SITES)
@@ -322,7 +324,7 @@ def test_nothing_raises_whatever_yaml_holds(base: Any, overrides: Any) -> None:
         assert len(line) < 1000
     site = schema.effective(base, overrides)
     assert json.loads(json.dumps(site)) == site
-    schema.url(site)
+    site_file.url(site)
 
 
 @given(names=st.lists(KEYS), known=st.lists(st.text()))
@@ -338,7 +340,7 @@ def test_a_site_that_holds_itself_does_not_raise() -> None:
     schema.effective(DEMO, site)
 
 
-@given(overrides=shaped(schema.SITE))
+@given(overrides=shaped(schema.site))
 @settings(max_examples=200, deadline=None)
 def test_effective_is_idempotent(overrides: Any) -> None:
     site = schema.effective(DEMO, overrides)
@@ -420,14 +422,14 @@ def test_the_example_of_a_site_on_a_cloud_is_sound_and_has_every_key() -> None:
     assert schema.problems(DEMO, EXAMPLE) == []
     text = (REPOSITORY / "vars" / "openstack-example.yml").read_text(encoding="utf-8")
 
-    def keys(field: schema.Field) -> set[str]:
+    def keys(field: site_file.Field) -> set[str]:
         inner = [*field.keys.values(), *([field.item] if field.item else [])]
         known = {key for key, value in field.keys.items() if "openstack" in value.providers}
         return known.union(*(keys(value) for value in inner if "openstack" in value.providers))
 
     # What makes sense only with another value of a key, or over a base that has something to leave out.
     elsewhere = {"base", "absent", "wipe_signature", "certificate", "key"}
-    assert {key for key in keys(schema.SITE) if f"{key}:" not in text} == elsewhere
+    assert {key for key in keys(schema.site) if f"{key}:" not in text} == elsewhere
 
 
 def test_the_second_cloud_of_the_manual_takes_ten_lines() -> None:
@@ -442,8 +444,8 @@ def test_the_second_cloud_of_the_manual_takes_ten_lines() -> None:
 
 def test_the_manual_has_every_port_of_the_firewall() -> None:
     manual = (REPOSITORY / "docs" / "openstack.md").read_text(encoding="utf-8")
-    for name, group in schema.GROUPS.items():
-        for listen in group.listens:
+    for name, group in schema.groups.items():
+        for listen in (listen for listen in group.listens if not listen.on and listen.sources):
             row = next(line for line in manual.splitlines() if line.startswith(f"| `{name}` |"))
             assert str(listen.port) in row
             assert all(f"`{source}`" in row for source in listen.sources)

@@ -1,0 +1,146 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the inventory says of a site and of each of its hosts: variables, by the provider of the site."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from ..module_utils import site as site_file
+from ..module_utils.openstack_plan import HOST, SITE, VOLUME
+from ..module_utils.site import Schema
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DEVICE_LINK = "/dev/disk/by-id/imaging-repository-{}"
+# nova's oldest disks know only so much of the id of their volume.
+DISK_ID_LENGTH = 20
+
+
+def known(
+    site_name: str, servers: list[dict[str, Any]], volumes: list[dict[str, Any]], addresses: list[dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Return what the inventory needs of a cloud's lists, by the names of the site's hosts.
+
+    Each is `{"address", "floating_ip", "volumes": {name: id}}` with "" for an address that it does not have. The lists
+    are those of https://docs.openstack.org/api-ref/: compute, block storage and network.
+    """
+    floating = {
+        (address.get("port_details") or {}).get("device_id"): address["floating_ip_address"] for address in addresses
+    }
+    hosts = {}
+    for server in servers:
+        marks = server["metadata"]
+        if marks.get(SITE) == site_name and HOST in marks:
+            own = [entry["addr"] for entries in server["addresses"].values() for entry in entries]
+            public = floating.get(server["id"], "")
+            hosts[marks[HOST]] = {
+                "address": next((address for address in own if address != public), ""),
+                "floating_ip": public,
+                "volumes": {},
+            }
+    for volume in volumes:
+        marks = volume["metadata"]
+        if marks.get(SITE) == site_name and marks.get(HOST) in hosts and VOLUME in marks:
+            hosts[marks[HOST]]["volumes"][marks[VOLUME]] = volume["id"]
+    return hosts
+
+
+def site_variables(schema: Schema, site: dict[str, Any], cloud: dict[str, Any]) -> dict[str, Any]:
+    """Return the variables that all hosts of an effective site share; `cloud` is what it knows, or {}."""
+    entries = [name for name, group in schema.groups.items() if group.entry]
+    bastion = next((host["name"] for host in site["hosts"] if set(entries).intersection(host["groups"])), "")
+    if site["provider"] == "openstack":
+        public = next(host for host in site["hosts"] if host["public"])
+        addresses = {
+            # Never what the public name leads to: until the switch that is another site.
+            "site_public_address": floating_ip(cloud, public["name"]) or public["address"],
+            "site_bastion_address": floating_ip(cloud, bastion),
+            "site_cloud_problem": cloud.get("problem", ""),
+        }
+    else:
+        addresses = {"site_public_address": site["public"].get("address", "")}
+    drivers = site_file.site_drivers(schema, site)
+    return addresses | {
+        "effective_site": site,
+        "site_network_cidr": site_file.site_network(site),
+        "site_url": site_file.url(site),
+        "site_state_directory": str(REPOSITORY / "state" / site["name"]),
+        # The short name of the host where operators enter, or "".
+        "site_bastion": bastion,
+        "site_drivers": drivers,
+        "image_server_driver": drivers[0] if drivers else "",
+        "site_firewall": site_file.site_firewall(schema, site),
+        "site_ports": site_file.site_ports(schema, site),
+        "site_secrets": site_file.site_secrets(schema, site),
+        # Groups whose hosts a cloud puts on different machines where it can.
+        "site_spread": [name for name, group in schema.groups.items() if group.spread],
+        "site_users": site_file.site_users(schema, site),
+    }
+
+
+def floating_ip(cloud: dict[str, Any], host: str) -> str:
+    """Return the floating IP of a host, or ""."""
+    address: str = cloud.get("hosts", {}).get(host, {}).get("floating_ip", "")
+    return address
+
+
+def host_variables(schema: Schema, site: dict[str, Any], host: dict[str, Any], cloud: dict[str, Any]) -> dict[str, Any]:
+    """Return the variables of one host of an effective site; `cloud` is what it knows, or {}."""
+    features = site_file.host_features(schema, site, host)
+    variables: dict[str, Any] = {
+        "host_name": host["name"],
+        "host_volumes": host["volumes"],
+        "host_features": [feature.name for feature in features],
+        "host_verbs": site_file.verbs(features),
+        "host_drivers": site_file.host_drivers(schema, site, host),
+    }
+    if site["provider"] == "docker":
+        variables |= {
+            "ansible_connection": "community.docker.docker",
+            "ansible_host": f"{site['name']}-{host['name']}",
+            # Already root: become costs no sudo.
+            "ansible_user": "root",
+            "host_address": host["address"],
+            "host_memory_mib": host["memory_mib"],
+            "host_volumes": [{**volume, "device": DEVICE_LINK.format(volume["name"])} for volume in host["volumes"]],
+        }
+    elif site["provider"] == "openstack":
+        server = cloud.get("hosts", {}).get(host["name"], {})
+        configuration = REPOSITORY / "state" / site["name"] / "ssh" / "config"
+        variables |= {
+            # A name of that configuration, which role openstack writes.
+            "ansible_host": f"{site['name']}-{host['name']}",
+            "ansible_ssh_common_args": f"-F {shlex.quote(str(configuration))}",
+            "host_address": server.get("address") or host["address"],
+            "host_volumes": [
+                openstack_volume(volume, server.get("volumes", {}).get(volume["name"])) for volume in host["volumes"]
+            ],
+        }
+    elif site["provider"] == "static":
+        variables |= {
+            "ansible_host": host["address"],
+            "ansible_user": site["static"]["user"],
+            "host_address": host.get("private_address", host["address"]),
+        }
+        variables |= static_ssh_variables(site, host)
+    return variables
+
+
+def openstack_volume(volume: dict[str, Any], identity: str | None) -> dict[str, Any]:
+    """Return a volume with its device; without one while the cloud does not know the volume."""
+    return {**volume, "device": f"/dev/disk/by-id/*{identity[:DISK_ID_LENGTH]}*"} if identity else volume
+
+
+def static_ssh_variables(site: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
+    """Return how SSH reaches a server that exists: by which configuration, through which host."""
+    static, arguments = site["static"], []
+    if "ssh_config" in static:
+        # ssh hands it on to the connection to the bastion; options of the command line it does not.
+        arguments.append(f"-F {shlex.quote(static['ssh_config'])}")
+    bastion = static.get("bastion", host["name"])
+    if host["name"] != bastion:
+        jump = next(other["address"] for other in site["hosts"] if other["name"] == bastion)
+        arguments.append(f"-o ProxyJump={static['user']}@{jump}")
+    return {"ansible_ssh_common_args": " ".join(arguments)} if arguments else {}

@@ -1,0 +1,17 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
+"""What must fit together in a site of servers that exist."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def bastion(site: dict[str, Any], report: Any) -> None:
+    """Refuse a bastion that is no host of the site."""
+    name, names = site["static"].get("bastion"), report.host_names(site)
+    if name is not None and name not in names:
+        report.problem("site.static.bastion", f"there is no host {name}; {report.one_of(name, names)}")
+
+
+CHECKS = ((bastion, frozenset({"hosts", "absent", "bastion"})),)
