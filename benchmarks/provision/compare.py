@@ -33,7 +33,7 @@ def site(hosts: int) -> dict:
         )
     ]
     replicas = hosts - len(entries)
-    for letter, start in zip("abc", range(0, replicas, 16)):
+    for letter, start in zip("abc", range(0, replicas, 16), strict=False):
         entries.append(
             {
                 "name": f"replica-{letter}",
@@ -197,7 +197,7 @@ def main() -> None:
             for prefix in made:
                 clean(prefix)
     ratios = {
-        what: [theirs / ours for theirs, ours in zip(seconds["ordinary", what], seconds["ours", what])]
+        what: [theirs / ours for theirs, ours in zip(seconds["ordinary", what], seconds["ours", what], strict=False)]
         for what in GOALS
     }
     for what, (_tasks, command) in ratios.items():

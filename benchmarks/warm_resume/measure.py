@@ -103,7 +103,7 @@ def nginx(directory: Path) -> Iterator[tuple[int, int]]:
         ["/usr/sbin/nginx", "-c", configuration, "-e", directory / "error.log", "-g", "daemon off;"]
     )
     try:
-        for attempt in range(100):
+        for _attempt in range(100):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", cache_port), 1):
                 break
             time.sleep(0.1)

@@ -40,7 +40,7 @@ class ActionModule(ActionBase):
         arguments = dict(self._task.args)
         sources = arguments.get("sources") or []
         directories = [self._find_needle("files", source) for source in sources]
-        for source, directory in zip(sources, directories):
+        for source, directory in zip(sources, directories, strict=False):
             if not os.path.isdir(directory):
                 raise AnsibleActionFail(f"file_tree: {source} is not a directory on the controller; give a directory")
         tree = read_tree(directories)

@@ -30,7 +30,7 @@ def _entry(client: Client, study: dict) -> dict:
     words = client.get(f"{path}/metadata?expand") or {}
     series = sorted(client.get(f"{path}/series") or [], key=_series_order)
     tags = study.get("MainDicomTags", {})
-    whole_slide = any([_open_slide(client, one) for one in series])
+    whole_slide = any(_open_slide(client, one) for one in series)
     return {
         "id": study["ID"],
         "title": words.get("Title") or tags.get("StudyDescription") or f"Study {study['ID'][:8]}",

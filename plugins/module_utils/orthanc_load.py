@@ -274,9 +274,8 @@ class Loader:
     def _import(self, plans: list[Plan], result: dict) -> None:
         work = [(plan, file) for plan in plans for file in plan.to_do()]
         self._progress.update(0, total=len(work))
-        done = 0
-        for (plan, file), outcome in in_parallel(lambda item: self._import_file(*item), work, self._workers):
-            done += 1
+        outcomes = in_parallel(lambda item: self._import_file(*item), work, self._workers)
+        for done, ((plan, file), outcome) in enumerate(outcomes, 1):
             result["imported"] += outcome.stored
             if outcome.problem:
                 plan.failed += 1

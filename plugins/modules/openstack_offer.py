@@ -62,8 +62,8 @@ import urllib.parse
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.imaging.repository.plugins.module_utils import openstack_offer
-from ansible_collections.imaging.repository.plugins.module_utils.site import name_problems
 from ansible_collections.imaging.repository.plugins.module_utils.openstack_cloud import HAS_OPENSTACK, Cloud, CloudError
+from ansible_collections.imaging.repository.plugins.module_utils.site import name_problems
 
 
 def controller_address(login_url: str) -> str:

@@ -362,7 +362,7 @@ class Provision:
 
     def _make_security_groups(self, names: list[str]) -> dict[str, dict]:
         groups = self._security_groups(names)
-        for name, group in groups.items():
+        for group in groups.values():
             if group["description"] != self.want["mark"]:
                 self._adopt_by_description("security group", group)
         missing = [{"name": name, "description": self.want["mark"]} for name in names if name not in groups]

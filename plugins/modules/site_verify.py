@@ -90,6 +90,7 @@ summary:
 """
 
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -185,9 +186,11 @@ class Public:
     def check_certificate(self) -> str:
         context = self._context(trust_all=False)
         try:
-            with socket.create_connection((self.address, self.port), self.timeout_seconds) as plain:
-                with context.wrap_socket(plain, server_hostname=self.host) as secured:
-                    self.certificate = secured.getpeercert()
+            with (
+                socket.create_connection((self.address, self.port), self.timeout_seconds) as plain,
+                context.wrap_socket(plain, server_hostname=self.host) as secured,
+            ):
+                self.certificate = secured.getpeercert()
         except ssl.SSLCertVerificationError as error:
             raise CheckFailed(
                 f"not trusted: {error.verify_message}",
@@ -213,11 +216,13 @@ class Public:
         # Without this it would be this machine that refuses.
         context.set_ciphers("ALL:@SECLEVEL=0")
         try:
-            with socket.create_connection((self.address, self.port), self.timeout_seconds) as plain:
-                with context.wrap_socket(plain, server_hostname=self.host) as secured:
-                    raise CheckFailed(
-                        f"{secured.version()} is accepted", "run configure.yml: nginx offers TLS 1.2 and 1.3 only"
-                    )
+            with (
+                socket.create_connection((self.address, self.port), self.timeout_seconds) as plain,
+                context.wrap_socket(plain, server_hostname=self.host) as secured,
+            ):
+                raise CheckFailed(
+                    f"{secured.version()} is accepted", "run configure.yml: nginx offers TLS 1.2 and 1.3 only"
+                )
         except ssl.SSLError as error:
             if error.reason == "NO_PROTOCOLS_AVAILABLE":
                 return "cannot be tried: this machine's OpenSSL does not speak it"
@@ -274,7 +279,7 @@ class Public:
         if not pictures:
             raise CheckFailed("the catalogue names none", "run load.yml")
         statuses = [self.get(path, "image/").headers.get("x-cache-status", "") for path in pictures]
-        late = [path for path, status in zip(pictures, statuses) if status != "HIT"]
+        late = [path for path, status in zip(pictures, statuses, strict=False) if status != "HIT"]
         if late:
             raise CheckFailed(
                 f"{len(late)} of {len(pictures)} did not come from the cache, e.g. {late[0]}", "run warm.yml"
@@ -451,7 +456,7 @@ def main() -> None:
     results = parameters["hosts"].values()
     public = Public(
         parameters,
-        sum((result.get("instances", []) for result in results), []),
+        list(itertools.chain.from_iterable(result.get("instances", []) for result in results)),
         next((result["studies"] for result in results if result.get("studies")), []),
     )
     checks = public.checks() + host_checks(parameters["hosts"])

@@ -136,7 +136,7 @@ def test_front_page_shows_all_studies_with_pictures(browser: Any, catalogue: dic
     figures = [int(re.sub(r"\D", "", figure.text)) for figure in browser.all("#figures dd")]
     assert figures[0] == len(catalogue["studies"])
     assert figures[2] == sum(study["instances"] for study in catalogue["studies"])
-    for study, card in zip(catalogue["studies"], browser.all(".card")):
+    for study, card in zip(catalogue["studies"], browser.all(".card"), strict=False):
         assert study["licence"] in card.text
     assert browser.run(
         'return [...document.images].every((image) => image.hasAttribute("alt") && image.width && image.height)'
@@ -309,9 +309,9 @@ def test_right_and_lower_edge_are_not_distorted(browser: Any, catalogue: dict[st
         "return fetch(arguments[0]).then((answer) => answer.json())",
         "/wsi/pyramids/" + re.search(r"series=([0-9a-f-]+)", browser.driver.current_url)[1],
     )
-    assert [count * size for count, size in zip(pyramid["TilesCount"][-1], pyramid["TilesSizes"][-1])] >= pyramid[
-        "Sizes"
-    ][-1]
+    assert [
+        count * size for count, size in zip(pyramid["TilesCount"][-1], pyramid["TilesSizes"][-1], strict=False)
+    ] >= pyramid["Sizes"][-1]
     slide = browser.run("""
         const canvas = document.querySelector(".openseadragon-canvas canvas");
         const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;

@@ -82,7 +82,7 @@ def filled(zones: list[dict]) -> dict[str, Path]:
     """The files of some entries by their keys."""
     thumbnails = [f"/instances/{one}/rendered?width=256" for one in (FIRST, SECOND, OTHER)]
     metadata = [f"/studies/{STUDY}", f"/series/{SERIES}", f"/instances/{FIRST}", f"/instances/{OTHER}/simplified-tags"]
-    return {key: write(zone, key) for zone, keys in zip(zones, (thumbnails, metadata)) for key in keys}
+    return {key: write(zone, key) for zone, keys in zip(zones, (thumbnails, metadata), strict=False) for key in keys}
 
 
 def left(filled: dict[str, Path]) -> set[str]:
@@ -318,7 +318,7 @@ def test_entries_of_another_policy_are_not_asked_for(zones, site) -> None:
 def test_a_cache_that_does_not_answer_is_told(zones, filled, site) -> None:
     cache = site.cache()
     site.close()
-    with pytest.raises(EntriesError, match="does not answer .*look at 'systemctl status nginx'"):
+    with pytest.raises(EntriesError, match=r"does not answer .*look at 'systemctl status nginx'"):
         refresh(pages(zones, pattern("."), ROUTES), cache)
 
 

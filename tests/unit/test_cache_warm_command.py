@@ -122,7 +122,7 @@ def test_every_problem_at_once(tmp_path, capsys):
 def test_a_file_that_is_none(tmp_path, content):
     with pytest.raises(ConfigurationError):
         load(written(tmp_path, content))
-    with pytest.raises(ConfigurationError, match="run warm.yml"):
+    with pytest.raises(ConfigurationError, match=r"run warm.yml"):
         load(str(tmp_path / "absent"))
 
 

@@ -186,7 +186,7 @@ def test_pages_that_share_a_key_are_one_request(run, tmp_path):
 
 def test_what_no_route_serves_fails_but_not_in_a_log(run, tmp_path):
     (tmp_path / "urls").write_text("/images/a\n/elsewhere\n")
-    report, transport = run(server({}), sources=({"name": "urls", "kind": "urls", "file": str(tmp_path / "urls")},))
+    report, _transport = run(server({}), sources=({"name": "urls", "kind": "urls", "file": str(tmp_path / "urls")},))
     assert report.failures == {engine_module.UNSERVED: {"count": 1, "examples": ["/elsewhere"]}}
     (tmp_path / "map.xml").write_text(
         "<urlset><url><loc>http://a/images/a</loc></url><url><loc>http://a/</loc></url></urlset>"

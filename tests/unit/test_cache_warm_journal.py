@@ -187,7 +187,7 @@ def test_damage_while_it_is_used_loses_nothing_that_is_not_written(tmp_path, mon
 
 
 def test_a_directory_that_is_not_there_is_a_sentence(tmp_path):
-    with pytest.raises(JournalError, match="journal.sqlite: it cannot be opened; does the directory exist"):
+    with pytest.raises(JournalError, match=r"journal.sqlite: it cannot be opened; does the directory exist"):
         Journal(tmp_path / "none", "job")
 
 

@@ -149,7 +149,7 @@ def test_a_key_is_tidy_and_its_own_key(path: str):
     key = routes.key(path)
     if key is None:
         return
-    uri, mark, arguments = path.partition("#")[0].partition("?")
+    _uri, mark, arguments = path.partition("#")[0].partition("?")
     assert key.text.startswith("/") and "//" not in key.text.partition("?")[0]
     assert not re.search(r"/\.\.?(/|$)", key.text.partition("?")[0])
     # Written as a client would write it, the page has the same key.

@@ -48,6 +48,6 @@ def test_every_variable_of_a_role_begins_with_its_name(role: str) -> None:
 def test_every_default_says_why_one_would_change_it(role: str) -> None:
     file = REPOSITORY / "roles" / role / "defaults" / "main.yml"
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    for above, line in zip(["", *lines], lines):
+    for above, line in zip(["", *lines], lines, strict=False):
         if line[:1].isalpha():
             assert above.startswith("#"), f"{line}: has no comment above it"

@@ -137,7 +137,7 @@ def test_refused(source, back, cloud, sentence):
 
 
 def test_an_unknown_address_is_refused():
-    with pytest.raises(module.Refused, match="site.public.address: 192.0.2.1 is no floating IP"):
+    with pytest.raises(module.Refused, match=r"site.public.address: 192.0.2.1 is no floating IP"):
         module.plan("192.0.2.1", "", False, found())
 
 

@@ -187,7 +187,7 @@ def test_an_exception_of_the_module_passes(monkeypatch):
     def execute(module_args, task_vars):
         raise RuntimeError("connection lost")
 
-    action, lines = make_action(monkeypatch, execute, lambda command: None)
+    action, _lines = make_action(monkeypatch, execute, lambda command: None)
     with pytest.raises(RuntimeError, match="connection lost"):
         action.run(task_vars={})
 
@@ -199,6 +199,6 @@ def test_a_connection_that_cannot_be_copied_costs_only_the_lines(monkeypatch):
         def __copy__(self):
             raise TypeError("no copies")
 
-    action, lines = make_action(monkeypatch, lambda module_args, task_vars: {"changed": True}, None)
+    action, _lines = make_action(monkeypatch, lambda module_args, task_vars: {"changed": True}, None)
     action._connection = Stubborn()
     assert action.run(task_vars={}) == {"changed": True}

@@ -362,7 +362,8 @@ def test_addresses_are_unique_and_stay_when_a_count_grows(counts: list[int], gro
     def addresses(numbers: list[int]) -> dict[str, str]:
         names = "abcdefghij"
         hosts = [
-            {"name": name, "groups": ["image_server_replica"], "count": number} for name, number in zip(names, numbers)
+            {"name": name, "groups": ["image_server_replica"], "count": number}
+            for name, number in zip(names, numbers, strict=False)
         ]
         assert schema.problems(DEMO, {"name": "lab", "hosts": hosts}) == []
         return {host["name"]: host["address"] for host in schema.effective(DEMO, {"hosts": hosts})["hosts"]}

@@ -41,9 +41,9 @@ def device(*signatures: Signature, **values) -> Device:
     )
 
 
-def plan(volume: Volume, found: Device, point: MountPoint = MountPoint()) -> storage.Plan:
+def plan(volume: Volume, found: Device, point: MountPoint | None = None) -> storage.Plan:
     """The plan on a host with udev."""
-    return storage.plan(volume, found, point, True, "primary")
+    return storage.plan(volume, found, point or MountPoint(), True, "primary")
 
 
 names = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", fullmatch=True)

@@ -173,7 +173,7 @@ def test_a_warm_without_a_report_is_a_failure_with_its_last_words(tmp_path, stat
 
 def test_a_service_that_does_not_start(tmp_path):
     host = Host({**ENDED, "InvocationID": ""}, start=(1, "", "Job failed.\n"))
-    with pytest.raises(ServiceError, match="cache-warm does not start: Job failed.; its last words: the disk is full"):
+    with pytest.raises(ServiceError, match=r"cache-warm does not start: Job failed.; its last words: the disk is full"):
         service(host, tmp_path).begin(refresh=False)
 
 
@@ -188,4 +188,4 @@ def test_sources_of_a_driver_are_known_to_the_program(path):
     entries = [*policy["warm_sources"], {"name": "readers", **policy["reader"]["source"]}]
     assert [sources.problems(entry) for entry in entries] == [[]] * len(entries)
     # What a visitor sees first: pictures, then what stands beside them.
-    assert [entry["name"] for entry in sources.in_order(policy["warm_sources"])][0] == "thumbnails"
+    assert next(entry["name"] for entry in sources.in_order(policy["warm_sources"])) == "thumbnails"

@@ -22,6 +22,6 @@ def instances(host) -> list[str]:
         time.sleep(2)
     ids = json.loads(answer["text"])
     answers = ask_many(host, [{"path": f"/instances/{one}/rendered?width=512"} for one in ids])
-    drawn = [one for one, answer in zip(ids, answers) if answer["status"] == 200]
+    drawn = [one for one, answer in zip(ids, answers, strict=False) if answer["status"] == 200]
     assert len(drawn) >= 3, f"of {len(ids)} images only {len(drawn)} can be drawn"
     return drawn

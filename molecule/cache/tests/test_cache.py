@@ -102,7 +102,7 @@ def test_argument_values_that_the_policy_does_not_know_are_refused(host, thumbna
     ]
     answers = ask_many(host, [{"path": f"{thumbnail}?{query}"} for query in queries])
     assert {
-        query: (answer["status"], cache_status(answer)) for query, answer in zip(queries, answers)
+        query: (answer["status"], cache_status(answer)) for query, answer in zip(queries, answers, strict=False)
     } == dict.fromkeys(queries, (400, None))
 
 
@@ -159,7 +159,7 @@ def test_paths_that_no_route_names_do_not_reach_the_image_servers(host, instance
     # 400 where nginx itself refuses to read the path.
     passed = {
         path: answer
-        for path, answer in zip(HOSTILE_PATHS, answers)
+        for path, answer in zip(HOSTILE_PATHS, answers, strict=False)
         if answer["status"] not in (400, 404) or cache_status(answer) or "x-injected" in answer["headers"]
     }
     assert not passed
@@ -231,7 +231,7 @@ def test_entries_stay_visible_while_all_image_servers_are_down(host, instances) 
     assert {answer["status"] for answer in ask_many(host, [{"path": path} for path in kept])} == {200}
     with unreachable(host, image_server_addresses(host)):
         time.sleep(11)
-        for path, statuses in zip(kept, ({"STALE", "UPDATING"}, {"HIT"})):
+        for path, statuses in zip(kept, ({"STALE", "UPDATING"}, {"HIT"}), strict=False):
             answer = ask(host, path)
             assert (answer["status"], cache_status(answer) in statuses) == (200, True)
         lost = ask(host, f"/instances/{instances[1]}")

@@ -75,7 +75,7 @@ def test_an_image_server_is_drained_until_it_is_told_otherwise(host, request) ->
     def down() -> list[str]:
         return re.findall(r"down;  # (\S+)", host.file("/etc/nginx/nginx.conf").content_string)
 
-    servers = [name for name in host.ansible.get_variables()["groups"]["image_server_replica"]]
+    servers = list(host.ansible.get_variables()["groups"]["image_server_replica"])
     try:
         planned = verb(request, f"drain={servers[0]}", options=("--check", "--diff"))
         assert f" down;  # {servers[0]}" in planned and down() == []

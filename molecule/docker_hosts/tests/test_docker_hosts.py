@@ -70,7 +70,7 @@ def volumes(gib: int) -> str:
     return (
         '{"site": {"name": "molecule-docker", "docker": {"network": {"cidr": "172.30.79.0/24"}},'
         ' "public": {"https_port": 19443, "http_port": 19080}, "hosts": [{"name": "replica", "count": 1},'
-        ' {"name": "database", "volumes": [{"name": "db", "gib": %d}]}]}}' % gib
+        f' {{"name": "database", "volumes": [{{"name": "db", "gib": {gib}}}]}}]}}}}'
     )
 
 

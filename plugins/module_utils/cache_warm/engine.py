@@ -449,13 +449,12 @@ class Engine:
                 continue
             refresh = refresh_all or item.refresh
             zone = zones.get(key.zone)
-            if zone is not None:
-                if skip_cached and not refresh and self._is_cached(zone, key):
-                    outcomes["skipped"] += 1
-                    self._journal.note(page, "skipped")
-                    if random.random() < self._sample_probability:
-                        self._keep_for_sample(item.path, key.route)
-                    continue
+            if zone is not None and skip_cached and not refresh and self._is_cached(zone, key):
+                outcomes["skipped"] += 1
+                self._journal.note(page, "skipped")
+                if random.random() < self._sample_probability:
+                    self._keep_for_sample(item.path, key.route)
+                continue
             if segment is not None:
                 segment.unfinished += 1
             if key.zone in full and not refresh:
@@ -751,9 +750,8 @@ class Engine:
             task.segment.unfinished -= 1
         if not task.zone:
             return
-        if outcome == "miss" and self._room is not None:
-            if self._room.stored(task.zone, answer.size_bytes):
-                self._next_tick = self._clock()
+        if outcome == "miss" and self._room is not None and self._room.stored(task.zone, answer.size_bytes):
+            self._next_tick = self._clock()
         if outcome != "hit" and self._just_kept is None and self._valid[task.route] >= 60:
             self._just_kept = task
         if random.random() < self._sample_probability:

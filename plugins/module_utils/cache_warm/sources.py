@@ -331,10 +331,7 @@ class _Studies(_Lines):
         return super().cursor or {"index": self._index}
 
     def __iter__(self) -> Iterator[Item]:
-        if self._reader:
-            studies = self._texts()
-        else:
-            studies = itertools.islice(self._entry["ids"], self._index, None)
+        studies = self._texts() if self._reader else itertools.islice(self._entry["ids"], self._index, None)
         templates = _Templates(self._entry, self.name, self._refresh)
         children = [(child, _Templates(child, self.name, self._refresh)) for child in self._entry.get("children", ())]
         for study in studies:
