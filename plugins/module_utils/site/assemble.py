@@ -33,6 +33,7 @@ def _waits(features: Mapping[str, Feature]) -> dict[str, set[str]]:
     everywhere = {name for name, feature in features.items() if feature.on == (ALL,)}
     early = {name for name in everywhere if everywhere.issuperset(features[name].after)}
     providers = {name for name, feature in features.items() if feature.provider}
+    drivers = {name for name, feature in features.items() if feature.driver}
     waits: dict[str, set[str]] = {}
     for name, feature in features.items():
         needed = [need for group in feature.groups for need in group.needs if owners.get(need) != name]
@@ -44,6 +45,9 @@ def _waits(features: Mapping[str, Feature]) -> dict[str, set[str]]:
         }
         names = {owners.get(group, "") for group in (*feature.on, *feature.extends, *needed, *lent)}
         names |= {*feature.after, *runs_there}
+        if name in drivers:
+            # What image servers need for their work, such as files, is there before their software.
+            names |= {other for other in features if set(features[other].on) & set(feature.on)} - drivers
         if name not in providers:
             names |= providers
             names |= early if name not in early else set()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import derive, network
-from .feature import Group
+from .feature import Check, Group
 from .fields import Field, example, find, nearest_of, one_of, show, value_at
 from .reader import Reader
 
@@ -51,6 +51,10 @@ class Report:
             for name in host_names(entry)
         ]
 
+    def names(self, entry: Site) -> list[str]:
+        """Return the names of the hosts that an entry makes."""
+        return host_names(entry)
+
     def host_names(self, site: Site) -> list[str]:
         """Return the names of all hosts."""
         return [name for _path, entry in self.entries(site) for name in host_names(entry)]
@@ -73,10 +77,19 @@ def check(schema: Schema, site: Site, sound: Site, lent: Site, reader: Reader) -
         for own_check, keys in feature.checks:
             active = not feature.provider or feature.provider.name == site["provider"]
             if active and not reader.spoiled.intersection({"provider", *keys}):
-                own_check(site, report)
+                _run(own_check, site, report, feature.file.replace("feature.yml", "checks.py"))
     if not reader.spoiled.intersection(ADDRESS_KEYS):
         _check_addresses(site, report)
     _check_absent(sound, lent, "site", "hosts", reader)
+
+
+def _run(own_check: Check, site: Site, report: Report, file: str) -> None:
+    """Run a check of a feature; one that fails is a problem of the feature, and not the end."""
+    try:
+        own_check(site, report)
+    except Exception as error:
+        words = " ".join(f"{type(error).__name__} {error}".split())
+        report.problem(file, f"its check {own_check.__name__} fails: {words}; correct the file")
 
 
 def _find_missing(field: Field, value: Site, provider: str, path: str, reader: Reader, lent: Site) -> None:

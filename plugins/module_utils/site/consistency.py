@@ -8,33 +8,77 @@ from collections.abc import Iterator, Sequence
 
 from ..firewall import ALL_HOSTS
 from .assemble import groups_of, ordered, site_field
-from .core import HOST, MARKS, PUBLIC, SITE, VOLUME
+from .core import HOST, PUBLIC, SITE, VOLUME
 from .feature import ALL, ANYWHERE, Feature, Group, Listen
-from .fields import EVERY, OTHERS, Field, find, one_of
-from .network import network_path
+from .fields import EVERY, OTHERS, Field, find, nearest_of, one_of
+from .network import PUBLIC_HOST, network_path
 from .reader import Reader
 
+HOMES = {"keys": SITE, "host_keys": HOST, "volume_keys": VOLUME}
 # A place below the file of a feature, and what is wrong there.
 Problem = tuple[str, str]
 
 
 def feature_problems(features: Sequence[Feature]) -> list[str]:
     """Return what is wrong with features that are sound by themselves, in the style of the site file's problems."""
-    features = ordered(features)
-    groups = groups_of(features)
-    site = site_field(features, groups)
+    features = sorted(features, key=lambda feature: feature.name)
     lines = []
     for position, feature in enumerate(features):
-        before = features[:position]
+        found = [*_twice(feature, features[:position]), *_core_names(feature)]
+        lines += [f"{feature.file}: {path}: {text}" for path, text in found]
+    if lines:
+        # One of two has no meaning, so that nothing else is certain.
+        return lines
+    whole = ordered(features)
+    groups = groups_of(whole)
+    site = site_field(whole, groups)
+    for feature in features:
         found = [
-            *_names(feature, before, {other.name for other in features}, groups),
-            *_numbers(feature, before),
-            *_provider(feature, before, site),
+            *_names(feature, [other.name for other in features], groups),
+            *_provider(feature, site),
             *_paths(feature, features, site),
             *_fields(feature, features),
         ]
         lines += [f"{feature.file}: {path}: {text}" for path, text in found]
     return lines
+
+
+def _twice(feature: Feature, before: Sequence[Feature]) -> Iterator[Problem]:
+    """Yield what another feature has already."""
+    groups = {group.name: other.name for other in before for group in other.groups}
+    for group in feature.groups:
+        if group.name in groups:
+            yield f"groups.{group.name}", f"is a group of {groups[group.name]} too; write another name"
+    for where in HOMES:
+        for path in getattr(feature, where):
+            owner = next((other.name for other in before if path in getattr(other, where)), None)
+            if owner:
+                yield f"{where}.{path}", f"is a key of {owner} too; write another name"
+    numbers = {number: (name, other.name) for other in before for name, number in other.users.items()}
+    for name, number in feature.users.items():
+        if number in numbers and numbers[number][0] != name:
+            user, owner = numbers[number]
+            yield f"users.{name}", f"{number} is the number of {user} of {owner}; write another one"
+    for other in before:
+        if feature.provider and other.provider and other.provider.name == feature.provider.name:
+            yield "provider.name", f"{other.name} has that name too; write another one"
+        if feature.provider and other.provider and other.provider.default and feature.provider.default:
+            yield "provider.default", f"{other.name} is the default already; remove it"
+
+
+def _core_names(feature: Feature) -> Iterator[Problem]:
+    """Yield names that the core and the inventory have themselves."""
+    for group in feature.groups:
+        if group.name in (ALL_HOSTS, PUBLIC_HOST, "all", "ungrouped", "unprovisioned", "localhost"):
+            yield f"groups.{group.name}", "is a name of the inventory's own; write another name"
+    for where, home in HOMES.items():
+        for path in getattr(feature, where):
+            first, _dot, rest = path.partition(".")
+            # What visitors see is there to be added to.
+            if (home.keys.get(first) is PUBLIC and rest not in PUBLIC.keys) if rest else path not in home.keys:
+                continue
+            if not rest or first in home.keys:
+                yield f"{where}.{path}", "is a key of every site; write another name"
 
 
 def _listens(feature: Feature) -> Iterator[tuple[str, Listen]]:
@@ -45,14 +89,8 @@ def _listens(feature: Feature) -> Iterator[tuple[str, Listen]]:
             yield f"{place}.listens[{index}]", listen
 
 
-def _names(feature: Feature, before: Sequence[Feature], names: set[str], groups: dict[str, Group]) -> Iterator[Problem]:
-    """Yield the names that do not exist, and those that exist twice."""
-    owners = {group.name: other.name for other in before for group in other.groups}
-    for group in feature.groups:
-        if group.name in owners:
-            yield f"groups.{group.name}", f"is a group of {owners[group.name]} too; write another name"
-        elif group.name in (ALL_HOSTS, "public", "all", "ungrouped", "unprovisioned", "localhost"):
-            yield f"groups.{group.name}", "is a name of the inventory's own; write another name"
+def _names(feature: Feature, names: list[str], groups: dict[str, Group]) -> Iterator[Problem]:
+    """Yield the names that do not exist."""
     mentioned = [(f"on[{index}]", name) for index, name in enumerate(feature.on) if name != ALL]
     mentioned += [(f"extends.{name}", name) for name in feature.extends]
     for group in feature.groups:
@@ -70,28 +108,15 @@ def _names(feature: Feature, before: Sequence[Feature], names: set[str], groups:
             yield place, f"there is no group {name}; {one_of(name, groups)}"
     for name in feature.after:
         if name not in names:
-            yield "after", f"there is no feature {name}; {one_of(name, sorted(names))}"
+            yield "after", f"there is no feature {name}; {one_of(name, names)}"
     if feature.driver and (feature.driver_name == feature.name or not feature.driver_name):
         yield "driver", "the folder is not named <group>_<driver>; name it so, and write on: [<group>]"
 
 
-def _numbers(feature: Feature, before: Sequence[Feature]) -> Iterator[Problem]:
-    taken = {number: (name, other.name) for other in before for name, number in other.users.items()}
-    for name, number in feature.users.items():
-        if number in taken and taken[number][0] != name:
-            user, owner = taken[number]
-            yield f"users.{name}", f"{number} is the number of {user} of {owner}; write another one"
-
-
-def _provider(feature: Feature, before: Sequence[Feature], site: Field) -> Iterator[Problem]:
+def _provider(feature: Feature, site: Field) -> Iterator[Problem]:
     provider = feature.provider
     if provider is None:
         return
-    for other in before:
-        if other.provider and other.provider.name == provider.name:
-            yield "provider.name", f"{other.name} has that name too; write another one"
-        if other.provider and other.provider.default and provider.default:
-            yield "provider.default", f"{other.name} is the default already; remove it"
     cidr = find(site, f"{provider.name}.network.cidr")
     if cidr is None or cidr.kind != "network":
         yield "keys", f"has no {provider.name}.network.cidr of kind network; add it"
@@ -100,7 +125,7 @@ def _provider(feature: Feature, before: Sequence[Feature], site: Field) -> Itera
     for path, value in provider.defaults.items():
         field = find(site, path)
         if field is None or field.kind in ("mapping", "list"):
-            yield "provider.defaults", f"there is no key {path}; {one_of(path, _leaves(site))}"
+            yield "provider.defaults", f"there is no key {path}; {_meant(path, _leaves(site))}"
         else:
             yield from _misfits(field, value, f"provider.defaults.{path}")
 
@@ -113,6 +138,12 @@ def _leaves(field: Field, path: str = "") -> list[str]:
     return result
 
 
+def _meant(path: str, leaves: list[str]) -> str:
+    """Return the remedy for a path that does not exist."""
+    nearest = nearest_of(path, leaves)
+    return f"did you mean {nearest}?" if nearest else "write one of docs/site-file.md"
+
+
 def _paths(feature: Feature, features: Sequence[Feature], site: Field) -> Iterator[Problem]:
     """Yield the paths of the site that are mentioned and do not exist."""
     leaves = _leaves(site)
@@ -123,29 +154,21 @@ def _paths(feature: Feature, features: Sequence[Feature], site: Field) -> Iterat
             paths.append((f"{place}.port", listen.port))
         for where, path in paths:
             if path not in leaves:
-                yield where, f"there is no key {path}; {one_of(path, leaves)}"
+                yield where, f"there is no key {path}; {_meant(path, leaves)}"
         spellings = [network_path(listen.networks, provider) for provider in providers]
         if listen.networks not in ("", ANYWHERE) and not any(path in leaves for path in spellings):
-            yield f"{place}.networks", f"there is no key {listen.networks}; {one_of(listen.networks, leaves)}"
+            anyones = {f"provider.{path.partition('.')[2]}" for path in leaves if path.partition(".")[0] in providers}
+            remedy = _meant(listen.networks, [*leaves, *sorted(anyones), ANYWHERE])
+            yield f"{place}.networks", f"there is no key {listen.networks}; {remedy}"
 
 
 def _fields(feature: Feature, features: Sequence[Feature]) -> Iterator[Problem]:
     """Yield what is wrong with the keys that a feature adds."""
     providers = [other.provider.name for other in features if other.provider]
-    homes = {"keys": SITE, "host_keys": HOST, "volume_keys": VOLUME}
-    for where, home in homes.items():
+    for where in HOMES:
         for path, field in getattr(feature, where).items():
             first, _dot, rest = path.partition(".")
-            # The core's own mapping is there to be added to.
-            taken = rest in PUBLIC.keys if rest and home.keys.get(first) is PUBLIC else path in home.keys
-            owners = [other for other in features if other is not feature and path in getattr(other, where)]
-            if taken or path in MARKS:
-                yield f"{where}.{path}", "is a key of every site; write another name"
-            elif owners and feature.name > owners[0].name:
-                yield f"{where}.{path}", f"is a key of {owners[0].name} too; write another name"
-            elif rest and not any(
-                key == first for other in (*features, feature) for key in (*SITE.keys, *getattr(other, where))
-            ):
+            if rest and not any(first in (*SITE.keys, *getattr(other, where)) for other in features):
                 yield f"{where}.{path}", f"there is no mapping {first}; add it, or write another path"
             yield from _field(field, f"{where}.{path}", providers)
 

@@ -13,7 +13,7 @@ _MARK = Field("mapping", "")
 
 VOLUME = Field(
     "mapping",
-    "A volume: block storage that outlives its host.",
+    "A volume: a disk that outlives its host.",
     keys={
         "name": Field(
             "label", "Name of the volume, unique on its host.", example="data", required=(EVERY,), maximum=24

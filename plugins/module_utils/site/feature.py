@@ -156,11 +156,13 @@ _LISTENS = Field(
             "networks": Field("key_path", "", example=ANYWHERE),
             "protocol": Field("choice", "", choices=("tcp", "udp")),
             "on": Field("choice", "", choices=("all", "public")),
-            "when": Field("map", "", names="key_path", example="share.kind: nfs", item=Field("any", "", example="nfs")),
+            "when": Field(
+                "map", "", names="key_path", example="section.key: value", item=Field("any", "", example="value")
+            ),
         },
     ),
 )
-_KEYS = Field("map", "", example="for example greeting: {kind: text, ...}", item=FIELD)
+_KEYS = Field("map", "", example="greeting: {kind: text, ...}", item=FIELD)
 _DESCRIPTION = Field("text", "", example="One sentence.", required=(EVERY,))
 FEATURE = Field(
     "mapping",
@@ -171,7 +173,7 @@ FEATURE = Field(
             "mapping",
             "",
             keys={
-                "name": Field("label", "", example="docker", maximum=24, required=(EVERY,)),
+                "name": Field("label", "", example="my-cloud", maximum=24, required=(EVERY,)),
                 "hosts": Field("choice", "", choices=("made", "given"), required=(EVERY,)),
                 "default": Field("boolean", ""),
                 "publishes": Field("boolean", ""),
@@ -181,11 +183,11 @@ FEATURE = Field(
         ),
         "driver": Field("boolean", ""),
         "on": Field("text_list", "", example="[a_group], or all"),
-        "after": Field("list", "", item=Field("identifier", "", example="cache")),
+        "after": Field("list", "", item=Field("identifier", "", example="a_feature")),
         "groups": Field(
             "map",
             "",
-            example="for example greeter: {description: ...}",
+            example="greeter: {description: ...}",
             item=Field(
                 "mapping",
                 "",
@@ -204,7 +206,7 @@ FEATURE = Field(
         "extends": Field(
             "map",
             "",
-            example="for example a_group: {needs: [...]}",
+            example="a_group: {needs: [...]}",
             item=Field("mapping", "", keys={"needs": _GROUPS, "listens": _LISTENS}),
         ),
         "keys": replace(_KEYS, names="key_path"),
@@ -215,7 +217,7 @@ FEATURE = Field(
             "map",
             "",
             names="account",
-            example="for example greeter: 961",
+            example="greeter: 961",
             item=Field("integer", "", example=961, minimum=1, maximum=65533, unit="a user"),
         ),
         "ports": Field(

@@ -185,7 +185,7 @@ KINDS = (
 
 _FIELD_KEYS: dict[str, Field] = {}
 FIELD = Field("mapping", "One key of the site file.", keys=_FIELD_KEYS)
-_TEXTS = Field("list", "", item=Field("text", "", example="docker"))
+_TEXTS = Field("list", "", item=Field("text", "", example="a_name"))
 _FIELD_KEYS.update(
     {
         "kind": Field(
@@ -202,7 +202,9 @@ _FIELD_KEYS.update(
             "the other providers.",
             example=8080,
         ),
-        "required": Field("text_list", "`true`, or the providers with which the key must be there.", example=True),
+        "required": Field(
+            "text_list", "`true`, or the providers with which the key must be there.", example="true, or [a_provider]"
+        ),
         "providers": replace(_TEXTS, description="The providers that know the key; left out, all."),
         "own": Field("boolean", "True where a base of another provider does not lend its value."),
         "unit": Field("text", "Of a whole number, for messages.", example="GiB"),

@@ -127,7 +127,11 @@ class Reader:
             shown = name if is_plain(name) or (isinstance(name, str) and "." in name) else show(name)
             place = f"{path}.{shown}"
             if not isinstance(name, str) or len(name) > 63 or not re.fullmatch(PATTERNS[field.names], name):
-                self.refuse(place if is_plain(name) else f"{path}.{show(name)}", key, f"is no name; {example(field)}")
+                self.refuse(
+                    place if is_plain(name) else f"{path}.{show(name)}",
+                    key,
+                    f"is no name; write names, {example(field)}",
+                )
                 continue
             sound = self.read(field.entry, inner, place, key)
             if sound is not None:

@@ -173,7 +173,7 @@ def _text_list(field: Field, value: Any) -> bool | list[str]:
     if isinstance(value, bool):
         return value
     if not isinstance(value, list):
-        raise Wrong(f"{show(value)} is not a list; write true, or [...]")
+        raise Wrong(f"{show(value)} is not a list; write {example(field)}")
     return [_text(field, entry) for entry in value]
 
 
