@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from plugins.module_utils.cache_warm.sources import list_page
+
 PROJECT = Path(__file__).parents[2]
 POLICY = yaml.safe_load((PROJECT / "roles/image_server_orthanc/meta/policy.yml").read_text(encoding="utf-8"))
 ID = "f689ddd2-662f8fe1-8b18180d-ec2a2cee-937917af"
@@ -94,7 +96,7 @@ def test_what_is_warmed_and_tested_is_what_is_served() -> None:
     urls = [
         url
         for source in POLICY["warm_sources"]
-        for url in [f"{source['list']}?since=0&limit={source['page_size']}", *source["urls"], *source["optional_urls"]]
+        for url in [list_page(source, 0, source["page_size"]), *source["urls"], *source["optional_urls"]]
     ]
     for url in [*urls, POLICY["test_list"]]:
         path, _, query = url.replace("{id}", ID).partition("?")

@@ -22,12 +22,14 @@ PROBE = "/images?since=0&limit=1"
 IMAGES = {
     "name": "images",
     "list": "/images",
+    "page": {"offset": "since", "count": "limit"},
     "page_size": 10,
     "urls": ["/images/{id}/rendered?width=256", "/images/{id}"],
 }
 SERIES = {
     "name": "series",
     "list": "/series",
+    "page": {"offset": "since", "count": "limit"},
     "page_size": 10,
     "urls": ["/series/{id}"],
     "optional_urls": ["/pyramids/{id}"],
@@ -54,7 +56,14 @@ ROUTES = (
     route("metadata", "^/(images|series|pyramids)/[^/]+$", "application/json"),
 )
 SETTINGS = Configuration(
-    probe=PROBE, routes=ROUTES, sources=(IMAGES,), concurrency=4, attempts=3, sample_minimum=0, sample_fraction=0.0
+    probe=PROBE,
+    cannot_draw=(422,),
+    routes=ROUTES,
+    sources=(IMAGES,),
+    concurrency=4,
+    attempts=3,
+    sample_minimum=0,
+    sample_fraction=0.0,
 )
 
 
@@ -309,9 +318,9 @@ def test_a_wrong_page_is_asked_for_where_the_cache_is_not(run):
     assert (report.outcomes["miss"], report.outcomes["failed"]) == (1, 0)
 
 
-def test_genuine_415_is_unsupported_after_two_looks_at_the_server(run):
+def test_genuine_422_is_unsupported_after_two_looks_at_the_server(run):
     def item(path, refresh, now):
-        return Answer(415) if path.startswith("/images/id-1/rendered") else page(path, "HIT")
+        return Answer(422) if path.startswith("/images/id-1/rendered") else page(path, "HIT")
 
     report, transport = run(server({"/images": 3}, item))
     assert (report.outcomes["hit"], report.outcomes["unsupported"], report.outcomes["failed"]) == (5, 1, 0)
@@ -321,21 +330,30 @@ def test_genuine_415_is_unsupported_after_two_looks_at_the_server(run):
     assert asked == [False, True]
 
 
-def test_optional_415_is_absent(run):
+def test_a_status_means_nothing_that_the_policy_does_not_say(run):
     def item(path, refresh, now):
-        return Answer(415) if "pyramids" in path else page(path, "HIT")
+        return Answer(422) if path.startswith("/images/id-1/rendered") else page(path, "HIT")
+
+    report, _ = run(server({"/images": 3}, item), cannot_draw=())
+    assert (report.outcomes["unsupported"], report.outcomes["failed"]) == (0, 1)
+    assert list(report.failures) == ["HTTP 422"]
+
+
+def test_optional_422_is_absent(run):
+    def item(path, refresh, now):
+        return Answer(422) if "pyramids" in path else page(path, "HIT")
 
     report, _ = run(server({"/series": 3}, item), sources=(SERIES,))
     assert (report.outcomes["hit"], report.outcomes["absent"], report.outcomes["unsupported"]) == (3, 3, 0)
 
 
 @pytest.mark.parametrize("probe_while_down", [Answer(503), Answer(200, "STALE")])
-def test_415_of_a_database_that_is_away_is_not_believed(run, probe_while_down):
+def test_422_of_a_database_that_is_away_is_not_believed(run, probe_while_down):
     up = server({"/images": 20})
 
     def answer(path, refresh, now):
         if 3.0 < now < 9.0:
-            return probe_while_down if refresh else Answer(415) if "rendered" in path else Answer(503)
+            return probe_while_down if refresh else Answer(422) if "rendered" in path else Answer(503)
         return up(path, refresh, now)
 
     report, _ = run(answer, attempts=6)

@@ -9,6 +9,7 @@ import gzip
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,7 @@ class Server:
 LIST = {
     "name": "instances",
     "list": "/instances",
+    "page": {"offset": "since", "count": "limit"},
     "page_size": 3,
     "urls": ["/instances/{id}", "/instances/{id}/tags"],
     "optional_urls": ["/pyramids/{id}"],
@@ -93,6 +95,36 @@ def test_list_goes_on_at_its_last_page(count: int, taken: int):
     assert len(first) + len(rest) <= len(every) + 3 * 3
 
 
+def test_how_a_list_is_asked_for_in_pages_is_its_own_description():
+    def server(address: str) -> bytes:
+        asked.append(address)
+        first, count = map(int, re.findall(r"[0-9]+", address))
+        return json.dumps(ids[first : first + count]).encode()
+
+    ids = ["a", "b", "c"]
+    for described, expected in (
+        ({"list": "/l", "page": {"offset": "from", "count": "n"}}, "/l?from={}&n=2"),
+        ({"list": "/l?expand", "page": {"offset": "from", "count": "n"}}, "/l?expand&from={}&n=2"),
+        ({"list": "/l/{offset}-{count}/x"}, "/l/{}-2/x"),
+    ):
+        asked: list[str] = []
+        entry = {"name": "l", "page_size": 2, "urls": ["/i/{id}"], **described}
+        assert not problems(entry)
+        assert paths(open_source(entry, server)) == ["/i/a", "/i/b", "/i/c"]
+        assert asked == [expected.format(offset) for offset in (0, 2, 3)]
+
+
+def test_a_list_that_says_nothing_of_pages_is_asked_for_once():
+    asked = []
+
+    def server(address: str) -> bytes:
+        asked.append(address)
+        return b'["a", "b"]'
+
+    assert paths(open_source({"name": "l", "list": "/l", "urls": ["/i/{id}"]}, server)) == ["/i/a", "/i/b"]
+    assert asked == ["/l"]
+
+
 def test_list_of_objects_names_its_field():
     entry = LIST | {"field": "Uid", "urls": ["/i/{id}"], "optional_urls": []}
     pages = iter([[{"Uid": "x"}], []])
@@ -121,13 +153,35 @@ def test_catalogue_yields_the_pictures(tmp_path):
     assert stream.approximate_total == 1
 
 
+def test_catalogue_yields_all_pages_that_a_study_names_the_pictures_first(tmp_path):
+    file = tmp_path / "catalogue.json"
+    studies = [
+        {"thumbnail": "/t/a", "pages": ["/tiles/a/0/0/0", "/tiles/a/0/1/0"]},
+        {"thumbnail": "", "pages": []},
+        {"thumbnail": "/t/b", "pages": ["/p/b"], "other": ["/o/b"]},
+    ]
+    file.write_text(json.dumps({"studies": studies}))
+    entry = {"name": "c", "kind": "catalogue", "path": str(file)}
+    stream = open_source(entry, no_fetch)
+    assert paths(stream) == ["/t/a", "/t/b", "/tiles/a/0/0/0", "/tiles/a/0/1/0", "/p/b"]
+    assert stream.approximate_total == 5
+    assert not problems(entry | {"fields": ["other"]})
+    assert paths(open_source(entry | {"fields": ["other"]}, no_fetch)) == ["/o/b"]
+
+
 def test_catalogue_that_is_not_there_is_empty(tmp_path):
     assert not list(open_source({"name": "c", "kind": "catalogue", "path": str(tmp_path / "none")}, no_fetch))
 
 
 def test_catalogue_that_is_none_is_an_error(tmp_path):
     file = tmp_path / "catalogue.json"
-    for text in ("<html>", "[]", '{"studies": [1]}', '{"studies": [{"thumbnail": 7}]}'):
+    for text in (
+        "<html>",
+        "[]",
+        '{"studies": [1]}',
+        '{"studies": [{"thumbnail": 7}]}',
+        '{"studies": [{"pages": [{}]}]}',
+    ):
         file.write_text(text)
         with pytest.raises(SourceError, match=r"load.yml"):
             list(open_source({"name": "c", "kind": "catalogue", "path": str(file)}, no_fetch))
@@ -473,10 +527,15 @@ def test_good_entries_have_no_problems(entry: dict):
             [
                 "name: is missing",
                 "list: is missing",
-                "page_size: is missing",
                 "urls: is missing; give urls or optional_urls",
             ],
         ),
+        ({"name": "l", "list": "/l", "urls": [], "page_size": 3}, ["page_size: nothing says how a page is asked for"]),
+        ({"name": "l", "list": "/l?o={offset}&c={count}", "urls": []}, ["page_size: is missing"]),
+        ({"name": "l", "list": "/l?o={offset}", "urls": [], "page_size": 3}, ["list: holds {offset} alone"]),
+        (LIST | {"list": "/l?o={offset}&c={count}"}, ["page: stands beside {offset} in list"]),
+        (LIST | {"page": {"offset": "since"}}, ["page: {'offset': 'since'} must be {offset: "]),
+        (LIST | {"page": {"offset": "a&b", "count": "c"}}, ["page: "]),
         (LIST | {"url": []}, ["url: is unknown; did you mean urls?"]),
         (LIST | {"zzz": 1}, ["zzz: is unknown; known are name, kind, "]),
         (

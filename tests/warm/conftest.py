@@ -103,7 +103,7 @@ def until(condition, seconds: float = 20.0):
 class ImageServer:
     """An HTTP/1.1 server in a thread. What /images/<behaviour>-<anything> is answered, its name says:
 
-    image; 404, 415, 500, 503 and other statuses; 503x2: twice 503, then an image; 429x1after2: once 429 with
+    image; 404, 422, 500, 503 and other statuses; 503x2: twice 503, then an image; 429x1after2: once 429 with
     Retry-After: 2; cut, cutchunked: the connection ends within the answer, the first time; cutalways; chunked; drip: a
     byte at a time, for ever; reset, close: the first time; redirect; html; fakeimage: an error page that says it is an
     image; empty; fakeonce: an error page once, then an image.
@@ -315,6 +315,7 @@ class Warm:
             "url": f"http://127.0.0.1:{nginx.port}",
             "refresh_url": f"http://127.0.0.1:{nginx.refresh_port}",
             "probe": "/images?since=0&limit=1",
+            "cannot_draw": [422],
             "routes": ROUTES,
             "zones": [{"name": "images", "directory": str(zone), "max_size_mib": 500}],
             "sources": [{"name": "urls", "kind": "urls", "file": str(self.urls)}],

@@ -40,11 +40,11 @@ def test_outcome_of_each_kind_of_answer(make_site):
     site = make_site(read_timeout_seconds=5)
     site.server.number_of_images = 1
     site.warm.settings |= {"timeout_seconds": 2, "minimum_coverage": 0.99}
-    site.warm.pages(*GOOD, *BAD.values(), "415-1")
+    site.warm.pages(*GOOD, *BAD.values(), "422-1")
     result = site.warm.run()
     assert result.causes() == {cause: [f"/images/{name}"] for cause, name in BAD.items()}
     assert (result.report["failed"], result.report["unsupported"]) == (len(BAD), 1)
-    assert result.report["unsupported_examples"] == ["/images/415-1"]
+    assert result.report["unsupported_examples"] == ["/images/422-1"]
     assert result.report["done"] == result.report["total"] == len(GOOD) + len(BAD) + 1
     # The failures matter: they are more than 1 % of all.
     assert result.status == 1 and "is below minimum_coverage 99.00 %" in result.message
@@ -57,7 +57,7 @@ def test_outcome_of_each_kind_of_answer(make_site):
     times = site.server.times
     assert [times[f"/images/{name}-1"] for name in ("404", "redirect", "500", "503")] == [1, 1, 3, 3]
     # Believed after it was refused twice, and the image server was found well twice.
-    assert (times["/images/415-1"], times["/images?since=0&limit=1"]) == (2, 2)
+    assert (times["/images/422-1"], times["/images?since=0&limit=1"]) == (2, 2)
 
 
 def test_report_and_status_are_for_people(site):
@@ -148,8 +148,8 @@ def test_gives_up_when_nobody_answers(site):
     assert len(site.nginx.keys()) == 1000
 
 
-def test_answer_415_is_not_believed_while_the_database_is_away(site):
-    site.server.everything = "415"
+def test_answer_422_is_not_believed_while_the_database_is_away(site):
+    site.server.everything = "422"
     # The probe is answered 503 meanwhile.
     site.server.number_of_images = 1
     site.warm.settings["attempts"] = 6

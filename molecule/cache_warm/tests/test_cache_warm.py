@@ -166,6 +166,7 @@ def test_too_little_coverage_is_a_failure_with_its_causes(host):
             "name": "studies",
             "kind": "list",
             "list": "/studies",
+            "page": {"offset": "since", "count": "limit"},
             "page_size": 10,
             "urls": ["/studies/{id}", "/instances/{id}"],
             "optional_urls": [],

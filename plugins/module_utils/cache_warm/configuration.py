@@ -38,6 +38,9 @@ class Configuration:
     zones: tuple[dict, ...] = ()
     # See sources.py. `readers: true` in one of them: its URLs are asked of every reader and not of the cache.
     sources: tuple[dict, ...] = ()
+    # Statuses by which the image servers say that a page exists but cannot be drawn. They are believed only while the
+    # probe finds the image servers well.
+    cannot_draw: tuple[int, ...] = ()
     concurrency: int = 8
     processes: int = 1
     attempts: int = 6
@@ -238,6 +241,12 @@ def _reader(entry: dict) -> list[str]:
     )
 
 
+def _statuses(value) -> list[str]:
+    if not isinstance(value, (list, tuple)):
+        return [f": {value!r} is no list; write e.g. [422]"]
+    return [f"[{index}]{problem}" for index, status in enumerate(value) for problem in _number(400, 499, True)(status)]
+
+
 def _windows(value) -> list[str]:
     if not isinstance(value, (list, tuple)):
         return [f': {value!r} is no list; write ["22:30-06:00"]']
@@ -274,6 +283,7 @@ _CHECKS = {
     "routes": _entries({"name": str, "match": str, "zone": str}, _route),
     "zones": _entries({"name": str, "directory": str, "max_size_mib": object}, _zone),
     "sources": _entries({"name": str}, _source),
+    "cannot_draw": _statuses,
     "concurrency": _number(1, MAX_IN_FLIGHT, whole=True),
     "processes": _number(1, 64, whole=True),
     "attempts": _number(1, whole=True),

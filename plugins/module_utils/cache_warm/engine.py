@@ -39,8 +39,6 @@ from .zones import Zone, cached
 
 # Answers that say "not now".
 OVERLOADED = frozenset({0, 408, 429, 502, 503, 504})
-# What the image server says about images that it cannot decode, but also about any image while its database is away.
-UNSUPPORTED = 415
 # X-Cache-Status of an answer that the cache gave because the image servers could not, or not yet.
 STALE = frozenset({"STALE", "UPDATING"})
 # X-Cache-Status of an answer that nginx keeps from now on (or, REVALIDATED, has kept), and what the page came to.
@@ -137,14 +135,14 @@ class _Task:
         self.headers = headers
         self.want_body = want_body
         self.attempt = 1
-        # How often it was answered 415 while the image servers were well.
+        # How often it was answered a status of `cannot_draw` while the image servers were well.
         self.refused = 0
         self.answer: Answer | None = None
 
 
 def job_name(settings: Configuration, refresh: bool) -> str:
     """Return what identifies a job in the journal: whatever changes which pages there are, or what done means."""
-    parts = [settings.sources, settings.routes, settings.share, settings.readers, refresh]
+    parts = [settings.sources, settings.routes, settings.share, settings.readers, refresh, settings.cannot_draw]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -241,6 +239,7 @@ class Engine:
         self._limits = limits or Limits()
         self._clock = clock
         self._routes = Routes(list(settings.routes))
+        self._cannot_draw = frozenset(settings.cannot_draw)
         self._judge = Judge(settings.routes)
         self._bases = settings.url.rstrip("/"), settings.refresh_url.rstrip("/")
         self._zones = {
@@ -717,7 +716,8 @@ class Engine:
             else:
                 cause = f"nginx does not keep it (X-Cache-Status: {answer.cache or 'none'})"
                 self._again_or_fail(task, answer, cause, False)
-        elif status == UNSUPPORTED:
+        elif status in self._cannot_draw:
+            task.answer = answer
             self._suspects.append(task)
         elif status == 404 and task.item.optional:
             self._finish(task, answer, "absent")
@@ -730,7 +730,7 @@ class Engine:
         if answer.status == 200:
             # Drawn anew by each warm on purpose: nothing is new in nginx's cache.
             self._kept(task, answer, "refreshed")
-        elif answer.status == UNSUPPORTED:
+        elif answer.status in self._cannot_draw:
             # Nobody but the cache's own probe could say whether this reader is well.
             self._finish(task, answer, "unsupported")
         elif answer.status == 404 and task.item.optional:
@@ -827,7 +827,7 @@ class Engine:
             suspect.refused += 1
             # Refused, found well, refused again, found well again: it is the image and not the server.
             if suspect.refused >= 2:
-                self._finish(suspect, Answer(UNSUPPORTED), "absent" if suspect.item.optional else "unsupported")
+                self._finish(suspect, suspect.answer, "absent" if suspect.item.optional else "unsupported")
             else:
                 # Past what nginx remembers for a moment of a failure that a visitor met.
                 suspect.url = _url(self._bases[1], suspect.item.path)

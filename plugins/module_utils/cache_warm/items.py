@@ -10,7 +10,7 @@ from typing import NamedTuple
 class Item(NamedTuple):
     """One URL to warm: its path with query as it is sent to nginx, and the name of the source it is from.
 
-    `optional`: its absence (404, 415) is ordinary. `refresh`: fetched anew even where it is cached. `route`: the name
+    `optional`: its absence (404, or a status of cannot_draw) is ordinary. `refresh`: fetched anew even where it is cached. `route`: the name
     of the policy's route that serves it, once known (see keys.Routes).
     """
 

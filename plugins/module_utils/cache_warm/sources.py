@@ -20,7 +20,7 @@ import re
 import urllib.parse
 import xml.etree.ElementTree
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import BinaryIO, NamedTuple
 
 from .items import Item
@@ -31,6 +31,8 @@ MAX_PROBLEMS = 20
 MAX_PATH_CHARACTERS = 8000
 # So many different pages of an access log are told apart, the most visited ones; twice as many for a moment.
 LOG_COUNTERS = 100_000
+# Fields of a study in the gallery's catalogue that hold pages.
+CATALOGUE_FIELDS = ("thumbnail", "pages")
 # The warm's own requests begin their User-Agent with this and are no visits.
 OWN_AGENT = "imaging.repository"
 _READ_BYTES = 1 << 16
@@ -42,6 +44,7 @@ _PLAIN = re.compile(r"(?:https?://[^/?#]+)?(/[!$&-;=?-\[\]_a-z~]*)").fullmatch
 _UNSAFE = re.compile(r"[^!$-;=?-\[\]_a-z~]")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})").search
 _CONTROL = re.compile(r"[\x00-\x20\x7f]").search
+_ARGUMENT = re.compile(r"[A-Za-z0-9_.-]+").fullmatch
 _URL = re.compile(r"https?://[^/?#]+", re.IGNORECASE).match
 # A line of nginx's and Apache's format "combined", as the site before this one may have written it.
 _COMBINED = re.compile(
@@ -166,49 +169,77 @@ def _identifiers(body: bytes, path: str, field: str) -> list[str]:
     return identifiers
 
 
+def list_page(entry: Mapping, offset: int, count: int) -> str:
+    """Return the path of the page of a list that begins after `offset` ids and has at most `count` of them.
+
+    The entry says how: {offset} and {count} in `list`, or the names of query arguments in `page`, {offset: ...,
+    count: ...}. Where it says nothing, the list has one page, its own path.
+    """
+    address = entry["list"]
+    if is_paged(entry) and "page" not in entry:
+        return address.replace("{offset}", str(offset)).replace("{count}", str(count))
+    if "page" not in entry:
+        return address
+    names = entry["page"]
+    return f"{address}{'&' if '?' in address else '?'}{names['offset']}={offset}&{names['count']}={count}"
+
+
+def is_paged(entry: Mapping) -> bool:
+    """Return whether a list is asked for in pages."""
+    return "page" in entry or "{offset}" in entry["list"]
+
+
 class _List(Stream):
-    """The driver's list of ids, in pages, and the URLs of each id."""
+    """The driver's list of ids, in pages where it has pages, and the URLs of each id."""
 
     def __init__(self, entry: dict, fetch: Callable[[str], bytes], cursor: dict | None):
         super().__init__(entry, fetch, cursor)
-        self._since: int = self._begin.get("since", 0)
+        self._offset: int = self._begin.get("offset", 0)
 
     @property
     def cursor(self) -> dict:
-        return {"since": self._since}
+        return {"offset": self._offset}
 
     def __iter__(self) -> Iterator[Item]:
         entry = self._entry
         templates = _Templates(entry, self.name, self._refresh)
-        mark = "&" if "?" in entry["list"] else "?"
+        paged = is_paged(entry)
         first = None
         while True:
-            path = f"{entry['list']}{mark}since={self._since}&limit={entry['page_size']}"
+            path = list_page(entry, self._offset, entry.get("page_size", 0))
             identifiers = _identifiers(self._fetch(path), path, entry.get("field", "ID"))
             # Not a page shorter than asked for, but an empty one is the end: a server may give less than asked.
             if not identifiers:
                 return
             if identifiers[0] == first:
-                raise SourceError(f"{path} answers the same page again: the list ignores since and limit")
+                raise SourceError(f"{path} answers the same page again: the list ignores where a page begins")
             first = identifiers[0]
             for identifier in identifiers:
                 yield from templates.items(identifier)
-            self._since += len(identifiers)
+            if not paged:
+                return
+            self._offset += len(identifiers)
 
 
 class _Catalogue(Stream):
-    """The pictures of the gallery's front page; none before the first load has written the catalogue."""
+    """What the gallery's pages ask for, as its catalogue says; nothing before the first load has written it.
+
+    `fields` of a study hold a page, a list of pages, or nothing. The first field of all studies comes first: visitors
+    see the pictures of the front page before anything else.
+    """
 
     def __iter__(self) -> Iterator[Item]:
         path = self._entry["path"]
         try:
             with open(path, "rb") as file:
-                pictures = [study["thumbnail"] for study in json.load(file)["studies"]]
+                studies = json.load(file)["studies"]
+            fields = self._entry.get("fields", CATALOGUE_FIELDS)
             # A study of which nothing can be drawn has none.
-            paths = [page_path(picture) for picture in pictures if picture]
+            values = [study.get(field) or () for field in fields for study in studies]
+            paths = [page_path(page) for value in values for page in ([value] if isinstance(value, str) else value)]
         except FileNotFoundError:
             return
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, AttributeError):
             raise SourceError(f"{path}: is no catalogue of the gallery; run load.yml, which writes it") from None
         except OSError as error:
             raise SourceError(f"{path}: {error.strerror}; may this user read it?") from None
@@ -536,6 +567,14 @@ _CHILD_LIST = _Rule(
     lambda value: _PATH.holds(value) and "{id}" in value, "must be a path that begins with / and holds {id}"
 )
 _CHILDREN = _Rule(_list_of(lambda value: isinstance(value, dict)), "must be a list of entries with list and urls")
+_PAGE = _Rule(
+    lambda value: (
+        isinstance(value, dict)
+        and set(value) == {"offset", "count"}
+        and all(isinstance(name, str) and _ARGUMENT(name) for name in value.values())
+    ),
+    "must be {offset: <name of the query argument>, count: <name of the query argument>}",
+)
 _COMMON = {"name": _TEXT, "kind": _TEXT, "priority": _WHOLE, "refresh": _TRUTH, "readers": _TRUTH}
 _OF_AN_ID = {"urls": _URLS, "optional_urls": _URLS, "field": _TEXT}
 
@@ -553,10 +592,10 @@ _CHILD_NEEDS = (("list",), ("urls", "optional_urls"))
 KINDS = {
     "list": _Kind(
         _List,
-        {"list": _PATH, "page_size": _POSITIVE, **_OF_AN_ID},
-        (("list",), ("page_size",), ("urls", "optional_urls")),
+        {"list": _PATH, "page": _PAGE, "page_size": _POSITIVE, **_OF_AN_ID},
+        (("list",), ("urls", "optional_urls")),
     ),
-    "catalogue": _Kind(_Catalogue, {"path": _PATH}, (("path",),)),
+    "catalogue": _Kind(_Catalogue, {"path": _PATH, "fields": _TEXTS}, (("path",),)),
     "urls": _Kind(_Urls, {"file": _PATH}, (("file",),)),
     "sitemap": _Kind(_Sitemap, {"path": _PATH, "url": _ADDRESS}, (("path", "url"),)),
     "access_log": _Kind(_AccessLog, {"files": _PATHS, "days": _POSITIVE}, (("files",),)),
@@ -581,9 +620,28 @@ def problems(entry: dict) -> list[str]:
     if kind is None:
         return [f"kind: there is no kind {_kind(entry)!r}; write one of {', '.join(KINDS)}"]
     found = _problems(entry, {**_COMMON, **kind.rules}, (("name",), *kind.needs), "")
+    if not found and "list" in kind.rules:
+        found += _page_problems(entry)
     for index, child in enumerate(entry.get("children", ()) if not found else ()):
         found += _problems(child, _CHILD_RULES, _CHILD_NEEDS, f"children[{index}].")
     return found
+
+
+def _page_problems(entry: Mapping) -> list[str]:
+    """Return what does not fit together in how a list is asked for in pages."""
+    marks = [mark for mark in ("{offset}", "{count}") if mark in entry["list"]]
+    if "page" in entry and marks:
+        return [f"page: stands beside {marks[0]} in list; give one of them"]
+    if len(marks) == 1:
+        return [f"list: holds {marks[0]} alone; write both {{offset}} and {{count}}"]
+    if is_paged(entry) and "page_size" not in entry:
+        return ["page_size: is missing; say how many ids a page has"]
+    if not is_paged(entry) and "page_size" in entry:
+        return [
+            "page_size: nothing says how a page is asked for; give page, or write {offset} and {count} in list, "
+            "or leave it out for a list of one page"
+        ]
+    return []
 
 
 def _problems(entry: dict, rules: dict[str, _Rule], needs: Iterable[tuple[str, ...]], prefix: str) -> list[str]:
