@@ -4,25 +4,28 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import pytest
 import yaml
 
-from plugins.module_utils.verify import (
-    CheckFailed,
+from plugins.module_utils.verify.lines import CheckFailed, check, host_lines, no_answer, summary, table
+from plugins.module_utils.verify.policy import (
     cached_fraction,
     catalogue_problem,
-    check,
     fill,
+    identifiers,
+    is_paged,
+    list_page,
     missing_headers,
     read_json,
     sample_offsets,
-    summary,
-    table,
+    source,
+    studies_of,
 )
-from plugins.modules.site_verify import host_checks
+from plugins.module_utils.verify.volumes import check_root
 
 POLICY = yaml.safe_load((Path(__file__).parents[2] / "roles/image_server_orthanc/meta/policy.yml").read_text())
 ID = "0123abcd-4567abcd-89abcdef-01234567-89abcdef"
@@ -66,7 +69,7 @@ def test_routes_serve_what_is_warmed_and_verified():
     wanted = [fill(url, id=ID) for source in POLICY["warm_sources"] for url in source["urls"] + source["optional_urls"]]
     wanted += [
         fill(url, instance=ID, study=ID, series=ID)
-        for url in [*POLICY["verify"]["uncached"], *(POLICY["verify"][name] for name in ("metadata", "series", "tile"))]
+        for url in [*POLICY["verify"]["uncached"], *(POLICY["verify"][name] for name in ("metadata", "tile"))]
     ]
     for path in wanted:
         assert any(re.search(route["match"], path.partition("?")[0]) for route in POLICY["routes"]), path
@@ -108,7 +111,34 @@ def test_cached_fraction(cached, missing, unsupported, fraction):
     ],
 )
 def test_catalogue(catalogue, problem):
-    assert catalogue_problem(catalogue, ["a", "b"]) == problem
+    assert catalogue_problem(catalogue, {"orthanc": ["a", "b"]}) == problem
+
+
+def test_catalogue_of_several_drivers():
+    """The study is in the catalogue, but another driver would draw it."""
+    studies = {"orthanc": ["a"], "zarr": ["b"]}
+    of = [{"id": "a", "driver": "orthanc"}, {"id": "b", "driver": "zarr"}]
+    assert catalogue_problem({"studies": of}, studies) == ""
+    of[1]["driver"] = "orthanc"
+    assert catalogue_problem({"studies": of}, studies) == (
+        "1 of 2 studies are not in the gallery, e.g. b; 1 studies of the gallery do not exist, e.g. b"
+    )
+    assert [study["id"] for study in studies_of({"studies": of}, "orthanc")] == ["a", "b"]
+    assert studies_of({"studies": [{"id": "a"}, 7, {}]}, "zarr") == [{"id": "a"}]
+    assert studies_of([], "zarr") == []
+
+
+def test_lists_of_a_policy():
+    assert source(POLICY, "instances")["list"] == "/instances"
+    assert source({"warm_sources": []}, "instances") is None
+    arguments = {"list": "/l?a=1", "page": {"offset": "since", "count": "limit"}}
+    assert list_page(arguments, 7, 10) == "/l?a=1&since=7&limit=10" and is_paged(arguments)
+    assert list_page({"list": "/l/{offset}-{count}"}, 7, 10) == "/l/7-10"
+    assert list_page({"list": "/l"}, 7, 10) == "/l" and not is_paged({"list": "/l"})
+    assert identifiers(["a", {"ID": "b"}], "/l", "ID") == ["a", "b"]
+    for answer in ({}, [7], [{"Other": "a"}]):
+        with pytest.raises(CheckFailed, match="/l answers no list of ids"):
+            identifiers(answer, "/l", "ID")
 
 
 def test_security_headers():
@@ -128,18 +158,29 @@ def test_text_that_is_no_json():
         read_json("<html>", "the list", "")
 
 
-def test_hosts_that_did_not_answer_are_lines_too():
-    checks = host_checks(
-        {
-            "primary": {"checks": [GOOD]},
-            "replica1": {"unreachable": True, "msg": "no route to host\n"},
-            "replica2": {},
-            "proxy": {"msg": "no JSON", "module_stderr": "a\nHost is paused\n"},
-        }
-    )
-    assert [(entry["name"], entry["ok"], entry["detail"]) for entry in checks] == [
+def test_hosts_that_were_not_asked_are_lines_too():
+    lines = host_lines({"primary": [GOOD], "replica2": "", "proxy": [no_answer("proxy", "Host is paused")]})
+    assert [(line["name"], line["ok"], line["detail"]) for line in lines] == [
         ("home page", True, "200"),
-        ("replica1: answers", False, "no route to host"),
         ("replica2: answers", False, "was not asked"),
         ("proxy: answers", False, "Host is paused"),
     ]
+
+
+def test_a_host_that_has_nothing_to_say_was_asked():
+    """A dedicated bastion made verify, site and switch fail."""
+    assert host_lines({"bastion": []}) == []
+
+
+def test_a_line_whose_author_left_something_out():
+    assert host_lines({"greeter": [{"name": "greeter: greets"}]}) == [
+        {"name": "greeter: greets", "ok": False, "detail": "", "remedy": ""}
+    ]
+
+
+def test_room_on_the_root(tmp_path, monkeypatch):
+    assert re.fullmatch(r"/, [0-9.]+ of [0-9.]+ GiB free", check_root("/"))
+    full = os.statvfs_result((4096, 4096, 1000, 19, 19, 9, 9, 9, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda path: full)
+    with pytest.raises(CheckFailed, match="/ is full"):
+        check_root("/")

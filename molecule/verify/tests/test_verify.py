@@ -10,6 +10,8 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+import yaml
+
 testinfra_hosts = ["local://"]
 
 PROJECT = Path(__file__).parents[3]
@@ -43,6 +45,15 @@ def broken(host: str, command: str, repair: str):
         on(host, repair)
 
 
+@contextmanager
+def broken_outside(command: list[str], repair: list[str]):
+    subprocess.run(command, check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(repair, check=True)
+
+
 def test_sound_site():
     status, output, failed = verify()
     assert (status, failed) == (0, []), output
@@ -53,6 +64,7 @@ def test_sound_site():
     assert {
         "a new size of an image",
         "whole-slide tile",
+        "primary: own file system",
         "replica1: share",
         "replica2: image server",
         "database: database role of the replicas",
@@ -112,6 +124,28 @@ def test_open_door_is_found():
 def test_host_that_was_not_asked_is_a_line():
     status, output, failed = verify("--limit", "localhost:site:!molecule-replica2")
     assert (status != 0, failed) == (True, ["replica2: answers"]), output
+
+
+def test_host_that_is_down_is_a_line():
+    with broken_outside(["docker", "pause", "molecule-replica2"], ["docker", "unpause", "molecule-replica2"]):
+        status, output, failed = verify()
+    assert status != 0 and "replica2: answers" in failed, output
+    assert not {name for name in failed if name.startswith(("replica1", "primary", "database"))}, output
+
+
+def test_host_without_volumes_and_features_is_verified(tmp_path: Path):
+    """A dedicated bastion: its empty list of results counted as "was not asked"."""
+    site = yaml.safe_load((PROJECT / "molecule/test-site.yml").read_text())["site"]
+    # What runs on that host still runs; this site only wants nothing of it but to be a bastion.
+    site["hosts"] = [
+        {"name": "replica", "count": 1},
+        {"name": "proxy", "groups": ["cache"]},
+        {"name": "replica2", "groups": ["bastion"]},
+    ]
+    (tmp_path / "site.yml").write_text(yaml.safe_dump({"site": site}))
+    status, output, failed = verify("-e", f"@{tmp_path}/site.yml")
+    assert (status, failed) == (0, []), output
+    assert "replica2: own file system" in output and "replica2: image server" not in output
 
 
 def test_check_mode_says_the_same_and_does_not_fail():
