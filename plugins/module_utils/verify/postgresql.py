@@ -31,7 +31,17 @@ SIZE_QUERY = (
     "SELECT split_part(current_setting('server_version'), ' ', 1) || ', '"
     " || pg_size_pretty(pg_database_size(current_database()))"
 )
-PSQL = ["runuser", "--user", "postgres", "--", "psql", "--no-psqlrc", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"]
+PSQL = [
+    "runuser",
+    "--user",
+    "postgres",
+    "--",
+    "psql",
+    "--no-psqlrc",
+    "--tuples-only",
+    "--no-align",
+    "--set=ON_ERROR_STOP=1",
+]
 
 
 def psql(database: str, query: str, remedy: str) -> str:
