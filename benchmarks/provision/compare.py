@@ -53,7 +53,7 @@ def site(hosts: int) -> dict:
             "hosts": entries + absent,
             "openstack": {
                 "cloud": "embassy",
-                "image": "Debian 12",
+                "image": "Debian 13",
                 "network": {"external": "public"},
                 "ssh_from": ["192.0.2.0/24"],
                 "new_address": True,

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The entries of nginx's cache as files: which there are, removed from disk or fetched anew.
 
-nginx 1.22 keeps an entry in a file below its zone's directory, in two levels of subdirectories (levels=1:2), named by
+nginx 1.26 keeps an entry in a file below its zone's directory, in two levels of subdirectories (levels=1:2), named by
 the MD5 of its key: ``ngx_http_file_cache_header_t``, ``\\nKEY: <key>\\n``, the headers of the image server, the body
 (cache_warm/zones.py). An entry whose file is gone is fetched again when somebody asks for it; the zone's count of bytes
 falls when the entry would have expired.
@@ -67,7 +67,7 @@ class Selection(NamedTuple):
 
 
 def read_entry(zone: str, file: str, directory: int) -> Entry | None:
-    """Return the entry in a file; None if it is none, which is all that is not exactly as nginx 1.22 writes it.
+    """Return the entry in a file; None if it is none, which is all that is not exactly as nginx 1.26 writes it.
 
     `directory`: a descriptor of the file's directory, so that no link on the way there is followed.
     """

@@ -80,8 +80,8 @@ ASKED = (
     "network quota",
 )
 # The release that the roles are made for.
-DEBIAN_VERSION = "12"
-DEBIAN_NAME = "bookworm"
+DEBIAN_VERSION = "13"
+DEBIAN_NAME = "trixie"
 
 
 def choose(offer: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,23 @@ GROW_FROM_BYTES = 16 * MIB
 MOUNT_OPTIONS = "noatime,nodev,nosuid"
 UNIT_SECTION = "X-ImagingRepository"
 
+# Without udev nobody makes /dev/disk/by-uuid, which systemd looks for since release 256. This unit makes the one link that
+# a volume needs, anew before each mount, from what is really on the devices: another disk in the place of a volume has
+# another UUID and is not mounted.
+FINDER = "imaging-repository-volume@"
+FINDER_TEXT = """\
+# Written by imaging.repository.storage_volumes; changes are overwritten.
+[Unit]
+Description=Find the volume with UUID %i
+DefaultDependencies=no
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'rm -f /dev/disk/by-uuid/%i; set -- $$(blkid --cache-file /dev/null --match-token UUID=%i --output device); \\
+    [ $$# = 1 ] || { echo "The volume with UUID %i is on $$# devices; it is not mounted." >&2; exit 1; }; \\
+    mkdir -p /dev/disk/by-uuid && ln -s "$$1" /dev/disk/by-uuid/%i'
+"""
+
 KINDS = {
     "LVM2_member": "an LVM physical volume",
     "LVM1_member": "an LVM physical volume",
@@ -108,7 +125,8 @@ class Device:
 class MountPoint:
     """What was found at a volume's mount point: `number` is the major:minor of what is mounted there, '' for nothing.
 
-    `unit` is the text of the mount unit in /etc/systemd/system, '' when there is none.
+    `unit` is the text of the mount unit in /etc/systemd/system, `finder` that of the unit which finds a volume by its UUID;
+    both are '' when there is none.
     """
 
     problem: str = ""
@@ -117,6 +135,7 @@ class MountPoint:
     empty: bool = True
     unit: str = ""
     enabled: bool = False
+    finder: str = ""
 
 
 @dataclass(frozen=True)
@@ -170,7 +189,7 @@ def unit_text(volume: Volume, uuid: str, has_udev: bool) -> str:
     Nothing that the boot needs requires or waits for it: without default dependencies it is not ordered before
     local-fs.target and a missing device fails this unit alone, and what names the mount in RequiresMountsFor.
     """
-    what = f"/dev/disk/by-uuid/{uuid}" if has_udev else f"UUID={uuid}"
+    finder = "" if has_udev else f"Requires={FINDER}{uuid}.service\nAfter={FINDER}{uuid}.service\n"
     return f"""\
 # Written by imaging.repository.storage_volumes; changes are overwritten.
 [Unit]
@@ -180,9 +199,9 @@ After=local-fs-pre.target
 Conflicts=umount.target
 Before=umount.target
 JobTimeoutSec=400
-
+{finder}
 [Mount]
-What={what}
+What=/dev/disk/by-uuid/{uuid}
 Where={volume.mount}
 Type={volume.file_system}
 Options={MOUNT_OPTIONS}
@@ -377,6 +396,12 @@ def _refusal(volume: Volume, device: Device, point: MountPoint, content: str) ->
     return ""
 
 
+def _has_units(volume: Volume, uuid: str, point: MountPoint, has_udev: bool) -> bool:
+    """Whether the units of a volume are as they should be."""
+    finds = has_udev or point.finder == FINDER_TEXT
+    return finds and point.enabled and point.unit == unit_text(volume, uuid, has_udev)
+
+
 def plan(volume: Volume, device: Device, point: MountPoint, has_udev: bool, host: str = "") -> Plan:
     """The plan for one volume: idempotent, and without an action that writes unless the content allows it."""
     content = content_of(volume, device)
@@ -391,7 +416,7 @@ def plan(volume: Volume, device: Device, point: MountPoint, has_udev: bool, host
         actions.append("wipe")
     if content != "own":
         actions.append("format")
-    if not uuid or point.unit != unit_text(volume, uuid, has_udev) or not point.enabled:
+    if not uuid or not _has_units(volume, uuid, point, has_udev):
         actions.append("unit")
     if point.number != device.number:
         actions.append("mount")

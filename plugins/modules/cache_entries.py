@@ -16,7 +16,7 @@ description:
   - Refreshing asks for each through the port that rewrites; an entry of which the image servers say anything but 200
     stays as it is, and the task fails with the reasons in the end.
   - Purging removes the files of entries, one by one, and nothing else. Only files below the directories of the zones
-    are looked at, links are not followed, and a file counts as an entry only when it is exactly as nginx 1.22 writes
+    are looked at, links are not followed, and a file counts as an entry only when it is exactly as nginx 1.26 writes
     it. Killed half-way, the same task does the rest.
   - Browsers keep what they have for some minutes more.
 options:

@@ -25,7 +25,7 @@ options:
     choices: [present, absent]
     default: present
   image:
-    description: Docker image of a Debian 12 with systemd. Used for new hosts only.
+    description: Docker image of a Debian 13 with systemd. Used for new hosts only.
     type: str
   replace_hosts:
     description: Short names of hosts whose container is thrown away and made anew. Their volumes stay.

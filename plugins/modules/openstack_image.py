@@ -57,9 +57,9 @@ EXAMPLES = r"""
 - name: Give the cloud the image
   imaging.repository.openstack_image:
     cloud: embassy
-    name: imaging-repository-debian-12-0ec8a7fca42a
+    name: imaging-repository-debian-13-0ec8a7fca42a
     recipe: 0ec8a7fca42a43e86a836494
-    file: .cache/images/imaging-repository-debian-12-0ec8a7fca42a.qcow2
+    file: .cache/images/imaging-repository-debian-13-0ec8a7fca42a.qcow2
     properties: {os_distro: debian, hw_disk_bus: scsi}
 """
 

@@ -140,6 +140,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils import storage
 
 UNIT_DIRECTORY = "/etc/systemd/system"
+FINDER_FILE = f"{UNIT_DIRECTORY}/{storage.FINDER}.service"
 WANTS_DIRECTORY = f"{UNIT_DIRECTORY}/multi-user.target.wants"
 NOTES_DIRECTORY = "/var/lib/imaging-repository/storage"
 LOCK_FILE = "/run/imaging-repository-storage.lock"
@@ -271,6 +272,13 @@ def examine_device(module: AnsibleModule, volume: storage.Volume) -> storage.Dev
     )
 
 
+def text_of(path: str) -> str:
+    """The text of a file, empty where there is none."""
+    with contextlib.suppress(FileNotFoundError), open(path, encoding="utf-8") as file:
+        return file.read()
+    return ""
+
+
 def examine_mount_point(volume: storage.Volume) -> storage.MountPoint:
     """Everything that the plan needs to know about a mount point; reads only."""
     mount, unit = volume.mount, storage.unit_name(volume.mount)
@@ -282,14 +290,12 @@ def examine_mount_point(volume: storage.Volume) -> storage.MountPoint:
     if os.path.lexists(mount) and not os.path.isdir(mount):
         return storage.MountPoint(problem=f"cannot be mounted: {mount} is not a directory. Choose another mount point")
     here = [entry for entry in mount_table() if entry["where"] == mount]
-    text = ""
-    with contextlib.suppress(FileNotFoundError), open(f"{UNIT_DIRECTORY}/{unit}", encoding="utf-8") as file:
-        text = file.read()
     return storage.MountPoint(
         number=here[-1]["number"] if here else "",
         read_only=bool(here) and "ro" in here[-1]["options"].split(","),
         empty=bool(here) or not os.path.isdir(mount) or not os.listdir(mount),
-        unit=text,
+        unit=text_of(f"{UNIT_DIRECTORY}/{unit}"),
+        finder=text_of(FINDER_FILE),
         enabled=os.path.islink(f"{WANTS_DIRECTORY}/{unit}"),
     )
 
@@ -352,13 +358,15 @@ def make_file_system(module: AnsibleModule, plan: storage.Plan, device: storage.
     return identifier
 
 
-def write_unit(module: AnsibleModule, volume: storage.Volume, text: str) -> None:
-    """Writes and enables the mount unit of a volume.
+def write_units(module: AnsibleModule, volume: storage.Volume, text: str, has_udev: bool) -> None:
+    """Writes and enables the mount unit of a volume, and without udev the unit that finds it.
 
     systemd loads a unit that is new to it by itself; reading all units again takes longer than formatting 100 GiB.
     """
     unit = storage.unit_name(volume.mount)
     path = f"{UNIT_DIRECTORY}/{unit}"
+    if not has_udev:
+        write_file(FINDER_FILE, storage.FINDER_TEXT)
     write_file(path, text)
     os.makedirs(WANTS_DIRECTORY, exist_ok=True)
     with contextlib.suppress(FileExistsError):
@@ -376,7 +384,8 @@ def mount_volume(module: AnsibleModule, plan: storage.Plan, device: storage.Devi
     try:
         run(module, "systemctl", "start", unit)
     except Failed as error:
-        journal = run(module, "journalctl", "--quiet", "--output=cat", "--lines=3", f"--unit={unit}", accept=(0, 1))
+        units = (f"--unit={unit}", f"--unit={storage.FINDER}*")
+        journal = run(module, "journalctl", "--quiet", "--output=cat", "--lines=3", *units, accept=(0, 1))
         raise Failed(f"{error} Last messages of {unit}: {' '.join(journal.split())}") from error
     mounted = [entry["number"] for entry in mount_table() if entry["where"] == volume.mount]
     if not mounted or mounted[-1] != device.number:
@@ -414,7 +423,7 @@ def apply(module: AnsibleModule, plan: storage.Plan, device: storage.Device, has
     if device.begun or "format" in actions:
         os.unlink(note_path(volume))
     if "unit" in actions:
-        write_unit(module, volume, storage.unit_text(volume, identifier, has_udev))
+        write_units(module, volume, storage.unit_text(volume, identifier, has_udev), has_udev)
     if "mount" in actions:
         mount_volume(module, plan, device)
     elif "unit" in actions:

@@ -56,7 +56,7 @@ class Site:
             "provider": "openstack",
             "openstack": {
                 "cloud": cloud,
-                "image": "Debian 12",
+                "image": "Debian 13",
                 "new_address": True,
                 "ssh_from": ["172.16.0.0/12"],
                 "network": {"external": "public"},

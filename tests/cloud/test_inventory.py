@@ -96,11 +96,11 @@ def test_validate_names_all_that_the_cloud_does_not_have(make_site, site: Site) 
     wrong.overrides = {
         **site.overrides,
         "name": wrong.name,
-        "openstack": {**site.openstack, "image": "Debian12", "volume_type": "fats", "network": {"external": "pubic"}},
+        "openstack": {**site.openstack, "image": "Debian13", "volume_type": "fats", "network": {"external": "pubic"}},
     }
     wrong.overrides["hosts"] = [{**host, "flavor": "m1.smal"} for host in site.overrides["hosts"]]
     said = play(wrong, "validate", fails=True)
-    for words in ("'Debian12'", "'fats'", "'pubic'", "'m1.smal'", "did you mean", "Debian 12"):
+    for words in ("'Debian13'", "'fats'", "'pubic'", "'m1.smal'", "did you mean", "Debian 13"):
         assert words in said, said
     assert "changed=0" in said
     assert not wrong.names()

@@ -26,8 +26,8 @@ def file() -> Iterator[Path]:
 @pytest.mark.parametrize(
     ("cloud", "image", "network", "flavors"),
     [
-        ("embassy", "Debian 12", "public", "m1."),
-        pytest.param("dundee", "debian-12-genericcloud", "ext-net", "c2.", marks=pytest.mark.slow),
+        ("embassy", "Debian 13", "public", "m1."),
+        pytest.param("dundee", "debian-13-genericcloud", "ext-net", "c2.", marks=pytest.mark.slow),
     ],
 )
 def test_the_file_fits_its_cloud(file, cloud, image, network, flavors):

@@ -160,7 +160,7 @@ def test_what_would_lose_something_is_refused_all_at_once(shared):
             result = shared.attempt(check=check)
             assert result["failed"] and writes(result) == 0
             for words in (
-                "was made from the image Debian 12",
+                "was made from the image Debian 13",
                 "openstack server resize",
                 "boots from the flavor's own disk",
             ):
@@ -223,14 +223,14 @@ def test_two_sites_in_one_project_leave_each_other_alone(shared, site):
 
 
 def test_unknown_names_are_told_all_at_once(site):
-    site.openstack.update(image="Debian12", availability_zone="mars", volume_type="quick")
+    site.openstack.update(image="Debian13", availability_zone="mars", volume_type="quick")
     site.openstack["network"]["external"] = "publik"
     site.hosts["proxy"]["flavor"] = "m1.smal"
     site.hosts["database"]["volumes"][0]["from"] = "old-db"
     result = site.attempt()
     assert result["failed"] and writes(result) == 0
     for words in (
-        "there is no image 'Debian12' in cloud embassy; did you mean 'Debian 12'?",
+        "there is no image 'Debian13' in cloud embassy; did you mean 'Debian 13'?",
         "there is no external network 'publik' in cloud embassy; did you mean 'public'?",
         "there is no flavor 'm1.smal' in cloud embassy; did you mean 'm1.small'?",
         "there is no volume type 'quick'",

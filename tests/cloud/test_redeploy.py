@@ -20,7 +20,7 @@ site:
   provider: openstack
   openstack:
     cloud: embassy
-    image: Debian 12
+    image: Debian 13
     volume_type: fast
     new_address: true
     ssh_from: [172.16.0.0/12]
@@ -36,7 +36,7 @@ DUNDEE = """\
 site:
   name: {name}d
   base: {name}
-  openstack: {{cloud: dundee, image: debian-12-genericcloud, volume_type: ceph, network: {{external: ext-net}}}}
+  openstack: {{cloud: dundee, image: debian-13-genericcloud, volume_type: ceph, network: {{external: ext-net}}}}
   hosts:
     - {{name: database, flavor: c2.medium}}
     - {{name: primary, flavor: c2.small}}

@@ -105,7 +105,7 @@ def cloud():
 def test_the_image_that_the_cloud_has_is_kept():
     output = play("image", file=SITE_FILE)
     assert changes(output) == {"localhost": 0}
-    write_site(re.search(r"site\.openstack\.image: (imaging-repository-debian-12-\w+)", output)[1])
+    write_site(re.search(r"site\.openstack\.image: (imaging-repository-debian-13-\w+)", output)[1])
 
 
 def test_a_new_site_can_be_planned():

@@ -42,7 +42,7 @@ STUDY, SERIES, FIRST, SECOND, OTHER = ("-".join([letter * 8] * 5) for letter in 
 
 
 def write(zone: dict, key: str, body: bytes = b"body", version: int = 5, name: str | None = None) -> Path:
-    """Write an entry as nginx 1.22 does: ngx_http_file_cache_header_t, the key, the server's headers, the body."""
+    """Write an entry as nginx 1.26 does: ngx_http_file_cache_header_t, the key, the server's headers, the body."""
     headers = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
     text = key.encode("utf-8", "surrogateescape")
     start = 336 + len(b"\nKEY: ") + len(text) + 1

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from plugins.module_utils import openstack_image
 from plugins.module_utils.openstack_image import CONTENT, GIB, RECIPE
 
-NAME = "imaging-repository-debian-12-0ec8a7fca42a"
+NAME = "imaging-repository-debian-13-0ec8a7fca42a"
 
 
 def image(**fields: str) -> dict:
@@ -36,7 +36,7 @@ def decide(*images: dict) -> dict:
 
 def test_a_cloud_without_the_image_gets_it():
     assert decide()["action"] == "create"
-    assert decide(image(name="Debian 12"))["action"] == "create"
+    assert decide(image(name="Debian 13"))["action"] == "create"
 
 
 def test_the_image_is_kept():

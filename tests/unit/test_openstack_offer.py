@@ -40,7 +40,7 @@ def flavor(name, memory_mib, cores=2, disk_gib=20):
 
 OFFER = {
     "cloud": "embassy",
-    "images": [image("Ubuntu 24.04"), image("Debian 11"), image("Debian 12")],
+    "images": [image("Ubuntu 24.04"), image("Debian 12"), image("Debian 13")],
     "flavors": [flavor("large", 8192), flavor("small", 2048), flavor("medium", 4096), flavor("huge", 65536, 16)],
     "networks": ["public"],
     "volume_types": ["bulk", "fast"],
@@ -78,7 +78,7 @@ def test_a_cloud_that_has_all_makes_a_sound_file():
         ("replica2", "large"),
         ("proxy", "medium"),
     ]
-    assert site["openstack"]["image"] == "Debian 12"
+    assert site["openstack"]["image"] == "Debian 13"
     assert site["public"]["address"] == "172.24.4.10"
     assert site["openstack"]["ssh_from"] == ["172.24.4.1/32"]
     assert "172.24.4.11" in text and '"bulk", "fast"' in text
@@ -87,7 +87,7 @@ def test_a_cloud_that_has_all_makes_a_sound_file():
 @pytest.mark.parametrize(
     ("key", "value", "missing", "said"),
     [
-        ("images", [image("Debian 11")], "site.openstack.image", "no image of Debian 12"),
+        ("images", [image("Debian 12")], "site.openstack.image", "no image of Debian 13"),
         ("networks", [], "site.openstack.network.external", "no external network"),
         ("controller", "", "site.openstack.ssh_from", "This machine's own address"),
         ("flavors", [flavor("tiny", 512)], "flavor", "no flavor has 1024 MiB"),
@@ -111,24 +111,24 @@ def test_without_a_free_address_one_is_allocated_where_the_quota_has_one():
 @pytest.mark.parametrize(
     ("images", "value"),
     [
-        ([image("debian-12-genericcloud")], "debian-12-genericcloud"),
-        ([image("Debian 12 old", created_at="2024"), image("Debian 12 new", created_at="2026")], "Debian 12 new"),
-        ([image("base", distribution="debian", version="12.4")], "base"),
-        ([image("Debian Bookworm")], "Debian Bookworm"),
-        ([image("Debian 12", id="a", created_at="1"), image("Debian 12", id="b", created_at="2")], "b"),
-        ([image("Debian 13"), image("debian", version="11")], None),
-        ([image("Ubuntu 12")], None),
+        ([image("debian-13-genericcloud")], "debian-13-genericcloud"),
+        ([image("Debian 13 old", created_at="2024"), image("Debian 13 new", created_at="2026")], "Debian 13 new"),
+        ([image("base", distribution="debian", version="13.1")], "base"),
+        ([image("Debian Trixie")], "Debian Trixie"),
+        ([image("Debian 13", id="a", created_at="1"), image("Debian 13", id="b", created_at="2")], "b"),
+        ([image("Debian 12"), image("debian", version="12")], None),
+        ([image("Ubuntu 13")], None),
         ([], None),
     ],
 )
-def test_the_newest_debian_12_is_chosen(images, value):
+def test_the_newest_debian_13_is_chosen(images, value):
     chosen = module.choose_image(images)
     assert (chosen and chosen["value"]) == value
 
 
 def test_a_flavor_without_a_disk_boots_from_a_volume_as_large_as_the_image_needs():
     flavors = [flavor("diskless", 8192, disk_gib=0)]
-    offer = {**OFFER, "flavors": flavors, "images": [image("Debian 12", least_disk_gib=15)]}
+    offer = {**OFFER, "flavors": flavors, "images": [image("Debian 13", least_disk_gib=15)]}
     assert module.choose(offer)["boot_volume_gib"] == 15
     assert module.choose(OFFER)["boot_volume_gib"] is None
 
@@ -173,7 +173,7 @@ def test_an_offer_is_read_from_what_the_services_list():
         "image": [
             {
                 "id": "1",
-                "name": "Debian 12",
+                "name": "Debian 13",
                 "status": "active",
                 "created_at": "2026",
                 "min_disk": 3,
@@ -181,7 +181,7 @@ def test_an_offer_is_read_from_what_the_services_list():
                 "os_distro": "debian",
                 "os_admin_user": "admin",
             },
-            {"id": "2", "name": "Debian 12", "status": "deactivated", "created_at": "2027"},
+            {"id": "2", "name": "Debian 13", "status": "deactivated", "created_at": "2027"},
         ],
         "flavor": [
             {"name": "small", "ram": 2048, "vcpus": 1, "disk": 20},
@@ -213,7 +213,7 @@ OFFERS = strategies.fixed_dictionaries(
     {
         "cloud": NAMES,
         "images": strategies.lists(
-            strategies.builds(image, NAMES | strategies.just("Debian 12"), created_at=NAMES), max_size=4
+            strategies.builds(image, NAMES | strategies.just("Debian 13"), created_at=NAMES), max_size=4
         ),
         "flavors": strategies.lists(
             strategies.builds(

@@ -21,7 +21,7 @@ SITE = {
     "provider": "openstack",
     "openstack": {
         "cloud": "embassy",
-        "image": "Debian 12",
+        "image": "Debian 13",
         "ssh_from": ["192.0.2.0/24"],
         "new_address": True,
         "network": {"cidr": "192.168.77.0/24", "external": "public", "dns": []},
@@ -62,7 +62,7 @@ FLAVORS = [
 ]
 EXTERNAL = {"id": "external-1", "name": "public"}
 OFFER = {
-    "image": [{"id": "image-1", "name": "Debian 12"}, {"id": "image-2", "name": "Ubuntu 24.04"}],
+    "image": [{"id": "image-1", "name": "Debian 13"}, {"id": "image-2", "name": "Ubuntu 24.04"}],
     "volume type": [{"id": "type-1", "name": "fast"}],
     "availability zone": [{"name": "nova"}],
     "compute limits": {},
@@ -482,11 +482,11 @@ def test_two_sites_in_one_project_do_not_see_each_other():
 
 
 def test_all_unknown_names_are_reported_at_once():
-    site = site_with("openstack", image="Debian12", volume_type="quick", availability_zone="mars")
+    site = site_with("openstack", image="Debian13", volume_type="quick", availability_zone="mars")
     site["openstack"]["network"]["external"] = "publik"
     site["hosts"][0]["flavor"] = "m1.smal"
     assert problems_of(site, nothing()) == [
-        "site.openstack.image: there is no image 'Debian12' in cloud embassy; did you mean 'Debian 12'?",
+        "site.openstack.image: there is no image 'Debian13' in cloud embassy; did you mean 'Debian 13'?",
         "site.openstack.network.external: there is no external network 'publik' in cloud embassy; "
         "did you mean 'public'?",
         "site.openstack.availability_zone: there is no availability zone 'mars' in cloud embassy; there are: nova",
@@ -497,15 +497,15 @@ def test_all_unknown_names_are_reported_at_once():
 
 
 def test_a_host_too_small_for_its_image_is_reported():
-    offer = {**OFFER, "image": [{"id": "image-1", "name": "Debian 12", "min_disk": 15, "min_ram": 2048}]}
+    offer = {**OFFER, "image": [{"id": "image-1", "name": "Debian 13", "min_disk": 15, "min_ram": 2048}]}
     site = site_with("hosts.1", boot_volume_gib=5)
     assert problems_of(site, nothing(), offer) == [
-        "site.hosts (database).flavor: m1.small has a disk of 10 GiB, the image Debian 12 needs 15; "
+        "site.hosts (database).flavor: m1.small has a disk of 10 GiB, the image Debian 13 needs 15; "
         "choose a larger flavor, or write boot_volume_gib: 15",
-        "site.hosts (database).flavor: m1.small has 1024 MiB of memory, the image Debian 12 needs 2048; "
+        "site.hosts (database).flavor: m1.small has 1024 MiB of memory, the image Debian 13 needs 2048; "
         "choose a larger flavor",
-        "site.hosts (replica1).boot_volume_gib: 5 is less than the image Debian 12 needs; write 15 or more",
-        "site.hosts (replica1).flavor: m1.small has 1024 MiB of memory, the image Debian 12 needs 2048; "
+        "site.hosts (replica1).boot_volume_gib: 5 is less than the image Debian 13 needs; write 15 or more",
+        "site.hosts (replica1).flavor: m1.small has 1024 MiB of memory, the image Debian 13 needs 2048; "
         "choose a larger flavor",
     ]
 

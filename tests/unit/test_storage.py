@@ -91,7 +91,8 @@ def test_unit_names_its_volume_and_uuid_with_and_without_udev() -> None:
     for has_udev in (True, False):
         assert storage.parse_unit(storage.unit_text(DATA, UUID, has_udev)) == {"volume": "data", "uuid": UUID}
     assert "What=/dev/disk/by-uuid/" in storage.unit_text(DATA, UUID, True)
-    assert f"What=UUID={UUID}\n" in storage.unit_text(DATA, UUID, False)
+    assert "Requires=" not in storage.unit_text(DATA, UUID, True)
+    assert f"Requires=imaging-repository-volume@{UUID}.service\n" in storage.unit_text(DATA, UUID, False)
     assert "volume" not in storage.parse_unit("[Mount]\nWhat=/dev/sdb1\n")
 
 

@@ -42,6 +42,12 @@ def free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
+def _nginx_version() -> tuple[int, ...]:
+    """Return the version of this machine's nginx."""
+    said = subprocess.run(["/usr/sbin/nginx", "-v"], capture_output=True, text=True, check=True).stderr
+    return tuple(int(part) for part in re.findall(r"nginx/([0-9.]+)", said)[0].split("."))
+
+
 class Upstream:
     """An image server that answers every request, however strange, with `answer(first line of the request)`."""
 
@@ -207,5 +213,8 @@ class RenderedNginx:
             text = text.replace(place, name.format(self.directory) if " " in place else str(self.directory / name))
         for port, own in ((8081, self.port), (8082, self.refresh_port)):
             text = re.sub(rf"\b{port}\b", str(own), text)
+        if _nginx_version() < (1, 25, 1):
+            # The controller's own nginx may be older than that of the hosts.
+            text = re.sub(r"( ssl)( default_server;)\n *http2 on;", r"\1 http2\2", text)
         self._configuration.write_text(text, encoding="utf-8")
         shutil.copy(ROLE / "templates/unavailable.html.j2", self.directory / "unavailable.html")

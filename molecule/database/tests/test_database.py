@@ -39,7 +39,7 @@ def answer(database, group: str, role: str, name: str = "image_server") -> str:
 
 def test_the_cluster_is_on_its_volume_with_checksums(host):
     assert host.mount_point("/var/lib/postgresql").exists
-    assert sql(host, "SHOW data_directory").stdout.strip() == "/var/lib/postgresql/15/main"
+    assert sql(host, "SHOW data_directory").stdout.strip() == "/var/lib/postgresql/17/main"
     assert sql(host, "SHOW data_checksums").stdout.strip() == "on"
     assert sql(host, "SHOW server_encoding").stdout.strip() == "UTF8"
 
@@ -130,8 +130,10 @@ def test_no_password_is_in_a_log(host):
 @pytest.mark.parametrize(
     "remains, message",
     [
-        ("14/main/PG_VERSION", "14/main/PG_VERSION, but this release runs 15/main"),
-        ("15/main/data", "holds files but no cluster"),
+        ("15/main/PG_VERSION", "a cluster of PostgreSQL 15"),
+        ("15/main/PG_VERSION", "The verb 'upgrade'"),
+        ("14/main/PG_VERSION", "14/main/PG_VERSION, but this release runs 17/main"),
+        ("17/main/data", "holds files but no cluster"),
     ],
 )
 def test_nothing_is_initialised_over_what_is_there(host, remains, message):
@@ -153,7 +155,7 @@ def test_nothing_is_initialised_over_what_is_there(host, remains, message):
 
 
 def test_a_killed_server_comes_back(host):
-    host.check_output("systemctl kill --signal=KILL --kill-who=main postgresql@15-main.service")
+    host.check_output("systemctl kill --signal=KILL --kill-who=main postgresql@17-main.service")
     for _ in range(30):
         time.sleep(1)
         if sql(host, "SELECT 1").rc == 0:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
 import urllib.error
 import urllib.request
@@ -20,6 +21,10 @@ testinfra_hosts = ["ansible://image_server_replica"]
 REPOSITORY = Path(__file__).parents[3]
 INVENTORY = str(REPOSITORY / "molecule/inventory")
 SECRETS = yaml.safe_load((REPOSITORY / "state/molecule/secrets.yml").read_text())
+POLICY = yaml.safe_load((REPOSITORY / "roles/image_server_orthanc/meta/policy.yml").read_text())
+HEALTH = POLICY["health_path"]
+ROUTES = POLICY["routes"]
+NUMBERS = "systemctl show --property=MainPID,NRestarts orthanc.service"
 PASSWORDS = {
     "operator": SECRETS["vault_image_server_operator_password"],
     "cache": SECRETS["vault_image_server_cache_password"],
@@ -56,7 +61,7 @@ def request(
 def seconds_until(host, healthy: bool) -> float:
     """Seconds until the health URL answers 200 (or does not); at most 60."""
     start = time.monotonic()
-    while (request(host, "/system")[0] == 200) is not healthy and time.monotonic() - start < 60:
+    while (request(host, HEALTH)[0] == 200) is not healthy and time.monotonic() - start < 60:
         time.sleep(0.5)
     return time.monotonic() - start
 
@@ -65,8 +70,8 @@ def recover(host) -> None:
     """Wait until what an earlier test broke is over: each connection of Orthanc has failed once and works again."""
     assert seconds_until(host, healthy=True) < 60
     for _ in range(10):
-        request(host, "/system")
-    assert request(host, "/system")[0] == 200
+        request(host, HEALTH)
+    assert request(host, HEALTH)[0] == 200
 
 
 def one(group: str):
@@ -95,6 +100,64 @@ def test_a_replica_serves_what_the_primary_imported(host, image):
     status, thumbnail = patient(host, f"{path}/rendered?width=256", "cache", accept="image/jpeg")
     assert status == 200
     assert thumbnail.startswith(b"\xff\xd8")
+
+
+# Every public route, with what a visitor may ask of it. {instance}, {series}, {study}: ids.
+PUBLIC = [
+    *(f"/instances/{{instance}}/rendered{query}" for query in ("", "?width=256", "?width=512", "?width=1024")),
+    "/instances/{instance}/preview",
+    "/instances/{instance}",
+    "/instances/{instance}/tags",
+    "/instances/{instance}/simplified-tags",
+    "/series/{series}",
+    "/studies/{study}",
+    "/wsi/pyramids/{series}",
+    "/wsi/tiles/{series}/0/0/0",
+    "/studies/{study}/series",
+    "/studies/{study}/instances?expand",
+    "/series/{series}/instances",
+]
+# Images that no other test or site has: the files of pydicom's own tests, among them colour JPEG 2000 and JPEG-LS.
+PICTURES = sorted(Path(get_testdata_file("CT_small.dcm")).parent.glob("*.dcm"))
+
+
+def route_of(path: str) -> dict:
+    return next(route for route in ROUTES if re.search(f"(?:{route['match']})\\Z", path))
+
+
+def test_no_picture_of_any_kind_ends_an_image_server(host, primary):
+    """A visitor's GET must never end an image server: every public route is asked about every picture."""
+    known = {name: "-".join(["0" * 8] * 5) for name in ("instance", "series", "study")}
+    asked = {route_of(path.format(**known).partition("?")[0])["name"] for path in PUBLIC}
+    assert asked == {route["name"] for route in ROUTES if route["public"]}, "a public route is not asked here"
+
+    before = primary.run(NUMBERS).stdout, host.run(NUMBERS).stdout
+    images = []
+    for file in PICTURES:
+        status, answer = patient(primary, "/instances", method="POST", data=file.read_bytes())
+        if status == 200:
+            images.append((file.name, json.loads(answer)))
+    try:
+        drawn = set()
+        for name, image in images:
+            ids = {"instance": image["ID"], "series": image["ParentSeries"], "study": image["ParentStudy"]}
+            for path in (path.format(**ids) for path in PUBLIC):
+                accept = route_of(path.partition("?")[0])["request_headers"]["Accept"]
+                status, answer = patient(host, path, "cache", accept=accept)
+                assert status in (200, 400, 404, 415, 500), f"{name}: {path} is answered {status}"
+                if path.endswith("width=256") and status == 200:
+                    drawn.add(name)
+        # Colour JPEG 2000 is not only survived but drawn, as are JPEG-LS in colour and grey.
+        assert {
+            "examples_jpeg2k.dcm",
+            "GDCMJ2K_TextGBR.dcm",
+            "SC_rgb_jls_lossy_line.dcm",
+            "JPEGLSNearLossless_16.dcm",
+        } <= drawn
+        assert (primary.run(NUMBERS).stdout, host.run(NUMBERS).stdout) == before, "a server was started again"
+    finally:
+        for study in {image["ParentStudy"] for _name, image in images}:
+            patient(primary, f"/studies/{study}", method="DELETE")
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
@@ -144,11 +207,11 @@ def test_a_replica_without_its_database_is_unhealthy_and_comes_back_without_a_re
     recover(host)
     database = one("database")
     process = host.check_output("systemctl show --property=MainPID --value orthanc.service")
-    database.check_output("systemctl stop postgresql@15-main.service")
+    database.check_output("systemctl stop postgresql@17-main.service")
     try:
         assert seconds_until(host, healthy=False) < 15
     finally:
-        database.check_output("systemctl start postgresql@15-main.service")
+        database.check_output("systemctl start postgresql@17-main.service")
     assert seconds_until(host, healthy=True) < 40
     assert host.check_output("systemctl show --property=MainPID --value orthanc.service") == process
 
@@ -166,4 +229,4 @@ def test_an_operators_stop_is_respected(host):
         assert request(host, "/system")[0] == 0
     finally:
         host.check_output("systemctl start orthanc.service")
-    assert request(host, "/system")[0] == 200
+    assert request(host, HEALTH)[0] == 200

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, the imaging.repository authors
 # SPDX-License-Identifier: BSD-2-Clause
-"""The files in which nginx 1.22 keeps a zone: proxy_cache_path with levels=1:2.
+"""The files in which nginx 1.26 keeps a zone: proxy_cache_path with levels=1:2.
 
 Sources: nginx 1.22.1, src/http/ngx_http_cache.h (ngx_http_file_cache_header_t, version 5) and
 src/http/ngx_http_file_cache.c (ngx_http_file_cache_read: what nginx checks before it answers from a file).
