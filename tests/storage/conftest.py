@@ -212,8 +212,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Host, Lo
         )
         host = Host(name)
         host.wait()
-        packages = "command -v mkfs.xfs mkfs.ext4 >/dev/null || { apt-get -q update && apt-get -qy install xfsprogs; }"
-        host.command("sh", "-c", packages)
+        host.command("sh", "-c", "apt-get -q update && apt-get -qy install xfsprogs e2fsprogs")
         host.install_module()
         yield host, loops[0], loops[1]
     finally:
