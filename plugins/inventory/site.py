@@ -43,7 +43,7 @@ from ansible.errors import AnsibleError
 from ansible.plugins.inventory import BaseInventoryPlugin
 from ansible.template import trust_as_template
 from ansible.utils.vars import load_extra_vars
-from ansible_collections.imaging.repository.plugins.module_utils.openstack_plan import SITE
+from ansible_collections.imaging.repository.plugins.module_utils.openstack.wanted import SITE
 from ansible_collections.imaging.repository.plugins.module_utils.site import one_of, paths, resolved_paths
 from ansible_collections.imaging.repository.plugins.plugin_utils import features
 from ansible_collections.imaging.repository.plugins.plugin_utils.site_hosts import (
@@ -189,7 +189,7 @@ class InventoryModule(BaseInventoryPlugin):
     def _ask_cloud(self, site: dict[str, Any]) -> dict[str, Any]:
         """Return what a cloud knows of a site, as known() does, or `{"problem": sentence}`."""
         # Only here: the library takes longer to import than the rest of the inventory to make.
-        from ansible_collections.imaging.repository.plugins.module_utils import openstack_cloud
+        from ansible_collections.imaging.repository.plugins.module_utils.openstack import cloud as openstack_cloud
 
         try:
             if not openstack_cloud.HAS_OPENSTACK:

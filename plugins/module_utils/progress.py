@@ -9,6 +9,8 @@ import contextlib
 import json
 import os
 import time
+from collections.abc import Callable
+from typing import Any
 
 from . import private_file
 
@@ -30,7 +32,7 @@ class Progress:
         *,
         interval_seconds: float = 1.0,
         window_seconds: float = 30.0,
-        clock=time.monotonic,
+        clock: Callable[[], float] = time.monotonic,
     ):
         self.path = path
         self.total = total
@@ -47,7 +49,7 @@ class Progress:
         self._write()
         return self
 
-    def __exit__(self, *unused) -> None:
+    def __exit__(self, *_unused: object) -> None:
         self.close()
 
     def update(self, done: int, failed: int = 0, *, total: int | None = None, text: str | None = None) -> None:
@@ -61,7 +63,7 @@ class Progress:
         if self._clock() - self._written_at >= self._interval_seconds:
             self._write()
 
-    def snapshot(self) -> dict:
+    def snapshot(self) -> dict[str, Any]:
         """Return {done, total, rate_per_second, eta_seconds, failed, text}; total and eta_seconds may be None.
 
         The rate is that of the last `window_seconds`: what was fast an hour ago does not help to say when it ends.

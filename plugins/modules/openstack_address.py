@@ -107,9 +107,9 @@ interrupted:
 import json
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.imaging.repository.plugins.module_utils import openstack_address as exchange
-from ansible_collections.imaging.repository.plugins.module_utils.openstack_cloud import HAS_OPENSTACK, Cloud, CloudError
-from ansible_collections.imaging.repository.plugins.module_utils.openstack_plan import HOST, SITE
+from ansible_collections.imaging.repository.plugins.module_utils.openstack import exchange
+from ansible_collections.imaging.repository.plugins.module_utils.openstack.cloud import HAS_OPENSTACK, Cloud, CloudError
+from ansible_collections.imaging.repository.plugins.module_utils.openstack.wanted import HOST, SITE
 from ansible_collections.imaging.repository.plugins.module_utils.plan import table, writes
 
 AGAIN = "Run switch.yml again, with -e back=true to restore what was"
@@ -123,7 +123,7 @@ def public_host(site: dict) -> str:
 
 
 def find(cloud: Cloud, site: dict) -> dict:
-    """What is there; the shape is that of module_utils/openstack_address.py, with the id of each address."""
+    """What is there; the shape is that of module_utils/openstack/exchange.py, with the id of each address."""
     listed = cloud.find(["server", "port", "address"])
     servers = {server["id"]: server for server in listed["server"]}
     target_server = next(

@@ -85,7 +85,9 @@ import hashlib
 import time
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.imaging.repository.plugins.module_utils import openstack_cloud, openstack_image, plan
+from ansible_collections.imaging.repository.plugins.module_utils import plan
+from ansible_collections.imaging.repository.plugins.module_utils.openstack import image as images
+from ansible_collections.imaging.repository.plugins.module_utils.openstack.cloud import HAS_OPENSTACK, Cloud, CloudError
 
 POLL_SECONDS = 2
 # Without a filter by status only finished images are listed.
@@ -93,21 +95,21 @@ UNFINISHED = "in:queued,saving,uploading,importing"
 EVERY_STATUS = f"{UNFINISHED},active,deactivated,killed"
 
 
-def find(cloud: openstack_cloud.Cloud, parameters: dict) -> dict:
+def find(cloud: Cloud, parameters: dict) -> dict:
     """The step that is to be done. Raises CloudError where an image in the way is not ours."""
-    images = cloud.list("image", name=parameters["name"], status=EVERY_STATUS)
-    step = openstack_image.decide(parameters["name"], parameters["recipe"], images)
+    found = cloud.list("image", name=parameters["name"], status=EVERY_STATUS)
+    step = images.decide(parameters["name"], parameters["recipe"], found)
     if step["action"] == "refuse":
-        raise openstack_cloud.CloudError(f"image {step['name']}: {step['detail']}")
+        raise CloudError(f"image {step['name']}: {step['detail']}")
     return step
 
 
-def find_settled(cloud: openstack_cloud.Cloud, parameters: dict) -> dict:
+def find_settled(cloud: Cloud, parameters: dict) -> dict:
     """The step that is to be done once no other run uploads the image."""
     deadline = time.monotonic() + parameters["timeout_seconds"]
     while (step := find(cloud, parameters))["action"] == "unknown":
         if time.monotonic() > deadline:
-            raise openstack_cloud.CloudError(
+            raise CloudError(
                 f"image {step['name']}: {step['detail']} for {parameters['timeout_seconds']} s; if no other run uploads it, "
                 f"remove it, then run this again: openstack image delete {step['id']}"
             )
@@ -115,11 +117,11 @@ def find_settled(cloud: openstack_cloud.Cloud, parameters: dict) -> dict:
     return step
 
 
-def upload(cloud: openstack_cloud.Cloud, parameters: dict, step: dict) -> str:
+def upload(cloud: Cloud, parameters: dict, step: dict) -> str:
     """Makes the image and returns its id once it is in use."""
     name, recipe = parameters["name"], parameters["recipe"]
     with open(parameters["file"], "rb") as file:
-        size_gib = openstack_image.disk_gib(file.read(32))
+        size_gib = images.disk_gib(file.read(32))
         file.seek(0)
         content = hashlib.file_digest(file, "sha512").hexdigest()
         if step["action"] == "recreate":
@@ -127,16 +129,14 @@ def upload(cloud: openstack_cloud.Cloud, parameters: dict, step: dict) -> str:
         image = cloud.post(
             "image",
             "/images",
-            openstack_image.body(
-                name, recipe, content, size_gib, parameters["minimum_memory_mib"], parameters["properties"]
-            ),
+            images.body(name, recipe, content, size_gib, parameters["minimum_memory_mib"], parameters["properties"]),
             lambda: next(iter(cloud.list("image", name=name, status=UNFINISHED)), None),
         )
         file.seek(0)
         cloud.upload("image", f"/images/{image['id']}/file", file, parameters["timeout_seconds"])
     uploaded = find_settled(cloud, parameters)
     if uploaded["action"] != "keep":
-        raise openstack_cloud.CloudError(f"image {name}: the upload was cut; run this again")
+        raise CloudError(f"image {name}: the upload was cut; run this again")
     return uploaded["id"]
 
 
@@ -153,15 +153,15 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    if not openstack_cloud.HAS_OPENSTACK:
+    if not HAS_OPENSTACK:
         module.fail_json(msg=missing_required_lib("openstacksdk"))
     try:
-        cloud = openstack_cloud.Cloud(module.params["cloud"])
+        cloud = Cloud(module.params["cloud"])
         step = find(cloud, module.params) if module.check_mode else find_settled(cloud, module.params)
         identifier = step["id"]
         if plan.writes([step]) and not module.check_mode:
             identifier = upload(cloud, module.params, step)
-    except openstack_cloud.CloudError as error:
+    except CloudError as error:
         module.fail_json(msg=str(error))
     except (OSError, ValueError) as error:
         module.fail_json(msg=f"{module.params['file']}: {error}; build the image with playbooks/image.yml")

@@ -61,8 +61,8 @@ import socket
 import urllib.parse
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.imaging.repository.plugins.module_utils import openstack_offer
-from ansible_collections.imaging.repository.plugins.module_utils.openstack_cloud import HAS_OPENSTACK, Cloud, CloudError
+from ansible_collections.imaging.repository.plugins.module_utils.openstack import offer as offers
+from ansible_collections.imaging.repository.plugins.module_utils.openstack.cloud import HAS_OPENSTACK, Cloud, CloudError
 from ansible_collections.imaging.repository.plugins.module_utils.site import name_problems
 
 
@@ -72,7 +72,7 @@ def controller_address(login_url: str) -> str:
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.connect((url.hostname or "", url.port or 443))
-            return openstack_offer.without_translation(probe.getsockname()[0], probe.getpeername()[0])
+            return offers.without_translation(probe.getsockname()[0], probe.getpeername()[0])
     except OSError:
         return ""
 
@@ -90,14 +90,12 @@ def main() -> None:
         module.fail_json(msg="; ".join(problems).replace("site.name", "name"))
     try:
         cloud = Cloud(module.params["cloud"])
-        found = cloud.find(openstack_offer.ASKED)
+        found = cloud.find(offers.ASKED)
     except CloudError as error:
         module.fail_json(msg=str(error).replace("site.openstack.cloud", "cloud"))
-    offer = openstack_offer.read(cloud.name, found, controller_address(cloud.login_url))
-    choice = openstack_offer.choose(offer)
-    module.exit_json(
-        changed=False, offer=offer, choice=choice, shortages=openstack_offer.shortages(choice, offer["quota"])
-    )
+    offer = offers.read(cloud.name, found, controller_address(cloud.login_url))
+    choice = offers.choose(offer)
+    module.exit_json(changed=False, offer=offer, choice=choice, shortages=offers.shortages(choice, offer["quota"]))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..module_utils import site as site_file
-from ..module_utils.openstack_plan import HOST, SITE, VOLUME
+from ..module_utils.openstack.wanted import HOST, SITE, VOLUME
 from ..module_utils.site import Schema
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -72,6 +72,12 @@ def site_variables(schema: Schema, site: dict[str, Any], cloud: dict[str, Any]) 
         "site_drivers": drivers,
         "image_server_driver": drivers[0] if drivers else "",
         "site_firewall": site_file.site_firewall(schema, site),
+        # Each has the same task files: main, check, reach, hosts, image, destroy.
+        "site_provider_role": next(
+            feature.name
+            for feature in schema.features
+            if feature.provider and feature.provider.name == site["provider"]
+        ),
         "site_ports": site_file.site_ports(schema, site),
         "site_secrets": site_file.site_secrets(schema, site),
         # Groups whose hosts a cloud puts on different machines where it can.

@@ -20,6 +20,7 @@ from pathlib import Path
 import openstack
 import pytest
 
+from plugins.module_utils.site import site_firewall
 from plugins.plugin_utils import features
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -89,8 +90,13 @@ class Site:
 
     def start(self, state: str = "present", check: bool = False, **parameters) -> subprocess.Popen:
         """The module, running."""
+        schema = features.read().schema
+        site = schema.effective(None, self.overrides)
         arguments = {
-            "site": features.read().schema.effective(None, self.overrides),
+            "site": site,
+            "firewall": site_firewall(schema, site),
+            "spread": ["image_server_replica"],
+            "bastion": "proxy",
             "state": state,
             "public_key": self.public_key,
             "lock_file": str(self.directory / f"{self.name}.lock"),

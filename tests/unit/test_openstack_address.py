@@ -9,7 +9,7 @@ import copy
 import pytest
 from hypothesis import given, strategies
 
-from plugins.module_utils import openstack_address as module
+from plugins.module_utils.openstack import exchange as module
 
 PUBLIC, OTHER, THIRD = "172.24.4.10", "172.24.4.20", "172.24.4.30"
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugins.module_utils import openstack_image
-from plugins.module_utils.openstack_image import CONTENT, GIB, RECIPE
+from plugins.module_utils.openstack import image as module
+from plugins.module_utils.openstack.image import CONTENT, GIB, RECIPE
 
 NAME = "imaging-repository-debian-13-0ec8a7fca42a"
 
@@ -31,7 +31,7 @@ def image(**fields: str) -> dict:
 
 
 def decide(*images: dict) -> dict:
-    return openstack_image.decide(NAME, "recipe", list(images))
+    return module.decide(NAME, "recipe", list(images))
 
 
 def test_a_cloud_without_the_image_gets_it():
@@ -50,7 +50,7 @@ def test_the_image_is_kept():
 
 
 def test_what_was_made_is_kept():
-    made = openstack_image.body(NAME, "recipe", "ab", 3, 512, {"os_distro": "debian"})
+    made = module.body(NAME, "recipe", "ab", 3, 512, {"os_distro": "debian"})
     assert decide({**made, "id": "1", "status": "active"})["action"] == "keep"
     assert (
         decide({**made, "id": "1", "status": "active", "os_hash_algo": "sha512", "os_hash_value": "ab"})["action"]
@@ -116,10 +116,10 @@ def test_nothing_that_is_not_an_empty_image_of_ours_is_ever_replaced(listed: lis
 @pytest.mark.parametrize("size, expected", [(1, 1), (3 * GIB, 3), (3 * GIB + 1, 4)])
 def test_the_size_of_the_disk_is_rounded_up(size: int, expected: int):
     header = b"QFI\xfb" + struct.pack(">IQIIQ", 3, 0, 0, 16, size)
-    assert openstack_image.disk_gib(header) == expected
+    assert module.disk_gib(header) == expected
 
 
 @pytest.mark.parametrize("header", [b"", b"QFI\xfb", b"\0" * 32])
 def test_another_file_is_no_image(header: bytes):
     with pytest.raises(ValueError, match="qcow2"):
-        openstack_image.disk_gib(header)
+        module.disk_gib(header)

@@ -13,7 +13,8 @@ import pytest
 import yaml
 from hypothesis import given, settings, strategies
 
-from plugins.module_utils import openstack_offer as module
+from plugins.module_utils.openstack import offer as module
+from plugins.module_utils.openstack.shapes import Found
 from plugins.plugin_utils import features
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -169,7 +170,7 @@ def test_only_an_address_that_is_not_translated_is_written(own, remote, seen):
 
 
 def test_an_offer_is_read_from_what_the_services_list():
-    found = {
+    resources = {
         "image": [
             {
                 "id": "1",
@@ -194,11 +195,13 @@ def test_an_offer_is_read_from_what_the_services_list():
             {"floating_ip_address": address, "floating_network_id": "n", "port_id": port}
             for address, port in (("172.24.4.100", None), ("172.24.4.20", None), ("172.24.4.3", "p"))
         ],
+    }
+    limits = {
         "compute limits": {"maxTotalInstances": 10, "totalInstancesUsed": 4, "maxTotalCores": -1, "totalCoresUsed": 9},
         "volume quota": {"volumes": {"limit": 3, "in_use": 5, "reserved": 0}},
         "network quota": {"floatingip": {"limit": 8, "used": 2, "reserved": 1}},
     }
-    offer = module.read("embassy", found, "192.0.2.7")
+    offer = module.read("embassy", Found("project-1", resources, limits), "192.0.2.7")
     assert [(image["id"], image["least_disk_gib"], image["user"]) for image in offer["images"]] == [("1", 5, "admin")]
     assert offer["flavors"] == [{"name": "small", "memory_mib": 2048, "cores": 1, "disk_gib": 20}]
     assert offer["volume_types"] == ["fast"]

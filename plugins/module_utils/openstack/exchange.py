@@ -22,8 +22,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .openstack_plan import MARK, mark
-from .plan import step
+from ..plan import Step, step
+from .wanted import MARK, mark
 
 # Metadata of the server that got the address; at most 255 characters (compute API, "Create or Update Metadata").
 NOTE_KEY = "imaging_repository_switch"
@@ -128,16 +128,16 @@ def _exchange(address: str, goal: str, other: str, note: Mapping[str, Any], foun
     """Return the address that is given in exchange, or ""."""
     addresses = found["addresses"]
     if goal and addresses[address]["port"] != goal:
-        occupied = sorted(name for name, entry in addresses.items() if entry["port"] == goal)
+        occupied: list[str] = sorted(name for name, entry in addresses.items() if entry["port"] == goal)
         if occupied:
             return occupied[0]
-    noted = note.get("exchange", "")
+    noted: str = note.get("exchange", "")
     has_one = other and any(entry["port"] == other for name, entry in addresses.items() if name != address)
     # Free, because an exchange was cut: nobody else's while the note speaks of it.
     return noted if noted in addresses and not addresses[noted]["port"] and not has_one else ""
 
 
-def _steps(wanted: Mapping[str, str], other: str, found: Mapping[str, Any]) -> list[dict[str, str]]:
+def _steps(wanted: Mapping[str, str], other: str, found: Mapping[str, Any]) -> list[Step]:
     steps = []
     for position, (address, port) in enumerate(wanted.items()):
         now = found["addresses"][address]["port"]

@@ -10,7 +10,7 @@ An offer has the shape ::
      "flavors": [{"name", "memory_mib", "cores", "disk_gib"}],
      "networks": [name of an external network], "volume_types": [name], "zones": [name],
      "addresses": [{"address", "network"}],   # floating IPs of the project that nobody uses
-     "quota": {resource: what is left},   # by the words of openstack_plan.quotas(); without what has no limit
+     "quota": {resource: what is left},   # by the words of quotas.quotas(); without what has no limit
      "controller": address from which this machine reaches the cloud, or ""}
 
 A choice that the cloud does not allow is None.
@@ -24,7 +24,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .openstack_plan import quotas
+from .quotas import quotas
+from .shapes import Found
 
 GIB = 1024**3
 # The hosts of the base vars/demo.yml: how many, the memory that each is wanted and at least needs, and why.
@@ -67,7 +68,7 @@ HOSTS: tuple[dict[str, Any], ...] = (
 SERVERS = sum(host["count"] for host in HOSTS)
 # A Debian with the services of the largest host and room for logs.
 BOOT_GIB = 10
-# Kinds of openstack_cloud.Cloud.find().
+# Kinds of cloud.Cloud.find().
 ASKED = (
     "image",
     "flavor",
@@ -109,8 +110,8 @@ def choose(offer: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def read(cloud: str, found: Mapping[str, Any], controller: str) -> dict[str, Any]:
-    """Return the offer of a cloud; `found` is what openstack_cloud.Cloud.find() returns for the kinds of ASKED."""
+def read(cloud: str, found: Found, controller: str) -> dict[str, Any]:
+    """Return the offer of a cloud; `found` is what cloud.Cloud.find() returns for the kinds of ASKED."""
     networks = {network["id"]: network["name"] for network in found["external network"]}
     return {
         "cloud": cloud,
@@ -181,7 +182,7 @@ def choose_image(images: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
 
 def choose_flavors(
     flavors: Iterable[Mapping[str, Any]], quota: Mapping[str, int]
-) -> tuple[list[dict[str, Any] | None], int | None]:
+) -> tuple[list[Mapping[str, Any] | None], int | None]:
     """Return a flavor for each of HOSTS, and by what the wanted memory was divided so that all fit the quota.
 
     The divisor is None where not even the smallest fit; the flavors are then the smallest that do the work, or None.
@@ -193,7 +194,8 @@ def choose_flavors(
     while True:
         wanted = [max(host["memory_mib"] // divisor, host["least_mib"]) for host in HOSTS]
         chosen = [next((flavor for flavor in flavors if flavor["memory_mib"] >= memory), None) for memory in wanted]
-        if all(chosen) and fits(chosen, quota):
+        known = [flavor for flavor in chosen if flavor]
+        if len(known) == len(chosen) and fits(known, quota):
             return chosen, divisor
         if all(memory == host["least_mib"] for memory, host in zip(wanted, HOSTS, strict=True)):
             return chosen, None

@@ -10,13 +10,20 @@ from __future__ import annotations
 
 import struct
 
-from .plan import step
+from ..plan import Step, step
+from .shapes import Resource
 
 # The mark of an image that this toolkit made, and the recipe of which it was made.
 RECIPE = "imaging_repository_recipe"
 # What was meant to be uploaded: an image service keeps what it has of an upload that was cut.
 CONTENT = "imaging_repository_sha512"
 GIB = 1024**3
+
+
+class ImageStep(Step):
+    """The step of the plan for an image, with the ``id`` of what is there or ""."""
+
+    id: str
 
 
 def disk_gib(header: bytes) -> int:
@@ -27,10 +34,11 @@ def disk_gib(header: bytes) -> int:
     """
     if len(header) < 32 or header[:4] != b"QFI\xfb":
         raise ValueError("is not a qcow2 file")
-    return -(-struct.unpack(">Q", header[24:32])[0] // GIB)
+    (size,) = struct.unpack(">Q", header[24:32])
+    return -(-int(size) // GIB)
 
 
-def body(name: str, recipe: str, content: str, disk: int, memory_mib: int, properties: dict[str, str]) -> dict:
+def body(name: str, recipe: str, content: str, disk: int, memory_mib: int, properties: dict[str, str]) -> Resource:
     """The request that makes the image; ``content`` is the SHA-512 of its file, ``disk`` the size of it in GiB."""
     return {
         "name": name,
@@ -45,7 +53,7 @@ def body(name: str, recipe: str, content: str, disk: int, memory_mib: int, prope
     }
 
 
-def decide(name: str, recipe: str, images: list[dict]) -> dict:
+def decide(name: str, recipe: str, images: list[Resource]) -> ImageStep:
     """The step of the plan for an image, and the ``id`` of what is there or "".
 
     Actions: keep, create, recreate (an upload was cut: there is nothing in it), unknown (another run uploads it: wait),
@@ -87,10 +95,10 @@ def decide(name: str, recipe: str, images: list[dict]) -> dict:
     return _step(name, "keep", "", image["id"])
 
 
-def is_damaged(image: dict) -> bool:
+def is_damaged(image: Resource) -> bool:
     """Whether the image service has another content than was meant; false where it does not say what it has."""
     return image.get("os_hash_algo") == "sha512" and image["os_hash_value"] != image.get(CONTENT)
 
 
-def _step(name: str, action: str, detail: str = "", identifier: str = "") -> dict:
+def _step(name: str, action: str, detail: str = "", identifier: str = "") -> ImageStep:
     return {**step("image", name, action, detail), "id": identifier}

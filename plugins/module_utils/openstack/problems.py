@@ -1,0 +1,126 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
+"""All that keeps a plan from being carried out, a sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..plan import Step
+from .found import identifiers, instead, pick, source
+from .quotas import NETWORK_QUOTAS, quota_problems
+from .shapes import Found, Host, Resource, Volume, Want
+
+
+def asked(steps: list[Step], want: Want) -> tuple[str, ...]:
+    """What must be known beyond the listing to say whether the plan can be carried out: nothing where all is kept."""
+    actions = {(entry["kind"], entry["action"]) for entry in steps}
+    servers = ("server", "create") in actions or ("server", "recreate") in actions
+    blocks = {("volume", "create"), ("volume", "change"), ("snapshot", "create")} & actions
+    boots = servers and any(host["boot_volume_gib"] for host in want["hosts"])
+    needed = {
+        "image": servers,
+        "availability zone": servers and bool(want["zone"]),
+        "compute limits": servers or ("server group", "create") in actions,
+        "volume type": boots or ("volume", "create") in actions,
+        "volume quota": bool(blocks) or boots,
+        "network quota": any((action == "create" and kind in NETWORK_QUOTAS) for kind, action in actions),
+    }
+    return tuple(kind for kind, is_needed in needed.items() if is_needed)
+
+
+def problems(steps: list[Step], want: Want, found: Found, offer: Found) -> list[str]:
+    """All that keeps the plan from being carried out, a sentence each: `path: what is wrong; what to do`."""
+    lines = [
+        entry["detail"] if entry["kind"] == "address" else f"{entry['kind']} {entry['name']}: {entry['detail']}"
+        for entry in steps
+        if entry["action"] == "refuse"
+    ]
+    return [*_unknown_things(steps, want, found, offer), *lines, *quota_problems(steps, want, found, offer)]
+
+
+def _unknown_things(steps: list[Step], want: Want, found: Found, offer: Found) -> Iterator[str]:
+    def absent(path: str, kind: str, name: str, resources: list[Resource]) -> Iterator[str]:
+        if pick(kind, name, resources) is None:
+            names = sorted({resource["name"] for resource in resources if resource.get("name")})
+            yield f"{path}: there is no {kind} '{name}' in cloud {want['cloud']}; {instead(name, names)}"
+
+    action = {(entry["kind"], entry["name"]): entry["action"] for entry in steps}
+    if "image" in offer:
+        yield from absent("site.openstack.image", "image", want["image"], offer["image"])
+        same = [image for image in offer["image"] if image["name"] == want["image"]]
+        if len(same) > 1:
+            yield (
+                f"site.openstack.image: '{want['image']}' is the name of {len(same)} images in cloud "
+                f"{want['cloud']}; write the id of one of them: {identifiers(same)}"
+            )
+    if action["router", want["name"]] == "create" or "create" in {
+        action["address", host["name"]] for host in want["hosts"] if host["outside"]
+    }:
+        yield from absent(
+            "site.openstack.network.external", "external network", want["external"], found["external network"]
+        )
+    if want["zone"] and "availability zone" in offer:
+        yield from absent(
+            "site.openstack.availability_zone", "availability zone", want["zone"], offer["availability zone"]
+        )
+    for host in want["hosts"]:
+        if action["server", host["name"]] in ("create", "recreate"):
+            yield from absent(f"{host['path']}.flavor", "flavor", host["flavor"], found["flavor"])
+            yield from _too_small(host, want, found, offer)
+    short = {host["host"] for host in want["hosts"]}
+    for name in sorted(want["recreate"] - short):
+        yield f"recreate_failed: there is no host '{name}' in site {want['name']}; {instead(name, sorted(short))}"
+    for volume in want["volumes"]:
+        if action["volume", volume["name"]] == "create":
+            if volume["type"]:
+                yield from absent(f"{volume['path']}.type", "volume type", volume["type"], offer["volume type"])
+            if volume["from"]:
+                yield from _source_problems(volume, want, found)
+
+
+def _too_small(host: Host, want: Want, found: Found, offer: Found) -> Iterator[str]:
+    """What of a new host is less than its image demands."""
+    image, flavor = pick("image", want["image"], offer["image"]), pick("flavor", host["flavor"], found["flavor"])
+    if image is None or flavor is None:
+        return
+    disk, memory = image.get("min_disk") or 0, image.get("min_ram") or 0
+    if host["boot_volume_gib"] and host["boot_volume_gib"] < disk:
+        yield (
+            f"{host['path']}.boot_volume_gib: {host['boot_volume_gib']} is less than the image {want['image']} "
+            f"needs; write {disk} or more"
+        )
+    elif not host["boot_volume_gib"] and 0 < flavor["disk"] < disk:
+        yield (
+            f"{host['path']}.flavor: {host['flavor']} has a disk of {flavor['disk']} GiB, the image {want['image']} "
+            f"needs {disk}; choose a larger flavor, or write boot_volume_gib: {disk}"
+        )
+    if flavor["ram"] < memory:
+        yield (
+            f"{host['path']}.flavor: {host['flavor']} has {flavor['ram']} MiB of memory, the image {want['image']} "
+            f"needs {memory}; choose a larger flavor"
+        )
+
+
+def _source_problems(volume: Volume, want: Want, found: Found) -> Iterator[str]:
+    kind, origin = source(volume, found)
+    path = f"{volume['path']}.from"
+    if origin is None:
+        names = sorted({entry["name"] for entry in found["volume"] + found["snapshot"] if entry.get("name")})
+        yield (
+            f"{path}: there is no volume or snapshot '{volume['from']}' in this project of cloud {want['cloud']}; "
+            f"{instead(volume['from'] or '', names)}"
+        )
+        return
+    same = [
+        entry for entry in found["volume"] + found["snapshot"] if volume["from"] in (entry["id"], entry.get("name"))
+    ]
+    if len(same) > 1:
+        yield f"{path}: '{volume['from']}' is the name of {len(same)} of them; write an id: {identifiers(same)}"
+    elif origin["status"].startswith("error"):
+        yield f"{path}: the {kind} {volume['from']} is in state {origin['status']}; repair it, or name another one"
+    if origin["size"] > volume["gib"]:
+        yield (
+            f"{volume['path']}.gib: {volume['gib']} is less than the {kind} {volume['from']} has; write "
+            f"{origin['size']} or more"
+        )
