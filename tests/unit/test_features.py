@@ -280,6 +280,15 @@ def test_a_port_of_all_hosts_is_in_the_firewall_of_the_site() -> None:
     assert rules["x"] == [{"protocol": "udp", "port": 9200, "sources": ["site"]}]
 
 
+def test_two_features_of_a_host_cannot_have_one_port() -> None:
+    ports = "{ports: [{port: 5432, description: the counter}], description: A., groups: {x: {description: A.}}}"
+    made = schema(feature("x", ports))
+    hosts = [{"name": "database", "groups": ["database", "x"]}, {"name": "proxy", "groups": ["cache", "bastion", "x"]}]
+    assert made.problems(DEMO, {"name": "lab", "hosts": hosts}) == [
+        "site.hosts[0] (database).groups: port 5432 is that of PostgreSQL and of the counter; put them on two hosts"
+    ]
+
+
 def test_paths_are_resolved_from_the_repository() -> None:
     tls = {"mode": "provided", "certificate": "a.crt", "key": "/b.key"}
     site = KNOWN.effective(DEMO, {"public": {"tls": tls}})

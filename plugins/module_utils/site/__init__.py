@@ -22,8 +22,9 @@ from .derive import (
     site_users,
     verbs,
 )
-from .feature import FEATURE, Feature, Group, Listen, Provider, parse
-from .fields import PATTERNS, Field, find, key_paths, one_of, value_at
+from .feature import Feature, Group, Listen, Provider, parse
+from .feature_schema import FEATURE
+from .fields import FIELD, PATTERNS, Field, find, key_paths, one_of, value_at
 from .network import PUBLIC_HOST, firewall, host_firewalls, site_firewall, site_network, url
 from .paths import paths, resolved_paths
 from .schema import Schema, name_problems
@@ -31,6 +32,7 @@ from .schema import Schema, name_problems
 __all__ = [
     "ALL_HOSTS",
     "FEATURE",
+    "FIELD",
     "PATTERNS",
     "PUBLIC_HOST",
     "VERBS",

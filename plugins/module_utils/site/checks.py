@@ -254,6 +254,19 @@ def _check_ports(site: Site, report: Report) -> None:
             report.problem(f"site.public.{key}", text)
 
 
+def _check_clashes(site: Site, report: Report) -> None:
+    """Refuse two features on one host that use one port."""
+    ports = derive.site_ports(report.schema, site)
+    for path, entry in report.entries(site):
+        names = [feature.name for feature in derive.host_features(report.schema, site, entry)]
+        owners: dict[tuple[int, str], str] = {}
+        for port in (port for port in ports if port["feature"] in names):
+            owner = owners.setdefault((port["port"], port["protocol"]), port["description"])
+            if owner != port["description"]:
+                text = f"port {port['port']} is that of {owner} and of {port['description']}; put them on two hosts"
+                report.problem(f"{path}.groups", text)
+
+
 def _check_companions(site: Site, report: Report) -> None:
     """Check keys that go with the value of one beside them."""
     for path, field in _with_companions(report.schema.site, "site"):
@@ -350,6 +363,7 @@ CHECKS: tuple[tuple[Callable[[Site, Report], None], frozenset[str]], ...] = (
     (_check_public_host, frozenset({"hosts", "groups", "count", "absent", "public"})),
     (_check_volumes, frozenset({"absent"})),
     (_check_ports, frozenset({"provider", "https_port", "http_port"})),
+    (_check_clashes, frozenset({"provider", "hosts", "groups", "absent"})),
     (_check_companions, frozenset({"provider"})),
     (_check_network, frozenset({"provider", "hosts", "cidr"})),
 )

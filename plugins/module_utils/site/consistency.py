@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from ..firewall import ALL_HOSTS
 from .assemble import groups_of, ordered, site_field
 from .core import HOST, PUBLIC, SITE, VOLUME
-from .feature import ALL, ANYWHERE, Feature, Group, Listen
+from .feature import ALL, Feature, Group, Listen
+from .feature_schema import ANYWHERE
 from .fields import EVERY, OTHERS, Field, find, nearest_of, one_of
 from .network import PUBLIC_HOST, network_path
 from .reader import Reader
@@ -148,6 +149,9 @@ def _paths(feature: Feature, features: Sequence[Feature], site: Field) -> Iterat
     """Yield the paths of the site that are mentioned and do not exist."""
     leaves = _leaves(site)
     providers = [other.provider.name for other in features if other.provider]
+    for index, port in enumerate(feature.ports):
+        if isinstance(port.port, str) and port.port not in leaves:
+            yield f"ports[{index}].port", f"there is no key {port.port}; {_meant(port.port, leaves)}"
     for place, listen in _listens(feature):
         paths = [(f"{place}.when", path) for path in listen.when]
         if isinstance(listen.port, str):

@@ -90,7 +90,7 @@ def site_ports(schema: Schema, site: Mapping[str, Any]) -> list[UsedPort]:
     """Return the ports that the services of a site use on their own hosts."""
     return [
         {
-            "port": port.port,
+            "port": number,
             "protocol": port.protocol,
             "description": port.description,
             "feature": feature.name,
@@ -98,4 +98,11 @@ def site_ports(schema: Schema, site: Mapping[str, Any]) -> list[UsedPort]:
         }
         for feature in features_on(schema, site)
         for port in feature.ports
+        if (number := port_number(site, port.port)) is not None
     ]
+
+
+def port_number(site: Mapping[str, Any], port: int | str) -> int | None:
+    """Return the number of a port, or None where the site has none at its path."""
+    number = port if isinstance(port, int) else value_at(site, port)
+    return number if isinstance(number, int) else None

@@ -5,17 +5,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import Any
 
-from .fields import EVERY, FIELD, Field, field_from
+from .feature_schema import FEATURE
+from .fields import Field, field_from
 from .reader import Reader, require
 
 FILE = "roles/{}/meta/feature.yml"
-# The value of `on` for every host, and that of `networks` for the whole world.
+# The value of `on` for every host.
 ALL = "all"
-ANYWHERE = "anywhere"
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,8 @@ class Extension:
 class Port:
     """A port that a service of the feature uses on its own host."""
 
-    port: int
+    # A number, or the path of the key of the site that holds it.
+    port: int | str
     description: str
     protocol: str = "tcp"
     loopback: bool = False
@@ -139,105 +140,6 @@ class Feature:
     def file(self) -> str:
         """Where the feature is described, for messages."""
         return FILE.format(self.name)
-
-
-# --- The schema of meta/feature.yml ---
-
-_GROUPS = Field("list", "", example=["a_group"], item=Field("identifier", "", example="a_group"))
-_LISTENS = Field(
-    "list",
-    "",
-    item=Field(
-        "mapping",
-        "A port that is open to others.",
-        keys={
-            "port": Field("port", "", example=9100, minimum=1, maximum=65535, required=(EVERY,), unit="the port"),
-            "from": _GROUPS,
-            "networks": Field("key_path", "", example=ANYWHERE),
-            "protocol": Field("choice", "", choices=("tcp", "udp")),
-            "on": Field("choice", "", choices=("all", "public")),
-            "when": Field(
-                "map", "", names="key_path", example="section.key: value", item=Field("any", "", example="value")
-            ),
-        },
-    ),
-)
-_KEYS = Field("map", "", example="greeting: {kind: text, ...}", item=FIELD)
-_DESCRIPTION = Field("text", "", example="One sentence.", required=(EVERY,))
-FEATURE = Field(
-    "mapping",
-    "What a feature adds to a site.",
-    keys={
-        "description": _DESCRIPTION,
-        "provider": Field(
-            "mapping",
-            "",
-            keys={
-                "name": Field("label", "", example="my-cloud", maximum=24, required=(EVERY,)),
-                "hosts": Field("choice", "", choices=("made", "given"), required=(EVERY,)),
-                "default": Field("boolean", ""),
-                "publishes": Field("boolean", ""),
-                "reserved_addresses": Field("integer", "", minimum=0, maximum=250, unit="addresses"),
-                "defaults": Field("map", "", names="key_path", item=Field("any", "", example="localhost")),
-            },
-        ),
-        "driver": Field("boolean", ""),
-        "on": Field("text_list", "", example="[a_group], or all"),
-        "after": Field("list", "", item=Field("identifier", "", example="a_feature")),
-        "groups": Field(
-            "map",
-            "",
-            example="greeter: {description: ...}",
-            item=Field(
-                "mapping",
-                "",
-                keys={
-                    "description": _DESCRIPTION,
-                    "parent": Field("identifier", "", example="a_group"),
-                    "hosts": Field("choice", "", choices=("any", "at most one", "exactly one", "none")),
-                    "needs": _GROUPS,
-                    "spread": Field("boolean", ""),
-                    "entry": Field("boolean", ""),
-                    "public": Field("boolean", ""),
-                    "listens": _LISTENS,
-                },
-            ),
-        ),
-        "extends": Field(
-            "map",
-            "",
-            example="a_group: {needs: [...]}",
-            item=Field("mapping", "", keys={"needs": _GROUPS, "listens": _LISTENS}),
-        ),
-        "keys": replace(_KEYS, names="key_path"),
-        "host_keys": _KEYS,
-        "volume_keys": _KEYS,
-        "secrets": Field("list", "", item=Field("secret", "", example="vault_greeter_password")),
-        "users": Field(
-            "map",
-            "",
-            names="account",
-            example="greeter: 961",
-            item=Field("integer", "", example=961, minimum=1, maximum=65533, unit="a user"),
-        ),
-        "ports": Field(
-            "list",
-            "",
-            item=Field(
-                "mapping",
-                "",
-                keys={
-                    "port": Field(
-                        "integer", "", example=9100, minimum=1, maximum=65535, unit="the port", required=(EVERY,)
-                    ),
-                    "description": _DESCRIPTION,
-                    "protocol": Field("choice", "", choices=("tcp", "udp")),
-                    "from": Field("choice", "", choices=("loopback",)),
-                },
-            ),
-        ),
-    },
-)
 
 
 def parse(name: str, data: Any, verbs: tuple[str, ...] = ()) -> tuple[Feature | None, list[str]]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..firewall import ALL_HOSTS, Firewall, FirewallRule
 from . import derive
-from .feature import ANYWHERE, Listen
+from .feature import Listen
+from .feature_schema import ANYWHERE
 from .fields import value_at
 
 if TYPE_CHECKING:
@@ -110,8 +111,8 @@ def _holds(listen: Listen, site: Mapping[str, Any]) -> bool:
 
 def _rules(schema: Schema, site: Mapping[str, Any], listen: Listen, used: list[str]) -> list[FirewallRule]:
     """Return the rules of one open port: one for all groups that reach it, one for each network."""
-    port = listen.port if isinstance(listen.port, int) else value_at(site, listen.port)
-    if not isinstance(port, int):
+    port = derive.port_number(site, listen.port)
+    if port is None:
         return []
     result: list[FirewallRule] = []
     sources = [other for other in used if any(schema.is_in(other, source) for source in listen.sources)]
