@@ -74,6 +74,30 @@ def test_every_host_has_the_variables_of_the_site(demo: dict[str, Any]) -> None:
         assert variables["site_problems"] == []
 
 
+def test_what_follows_from_the_features_is_said_once(demo: dict[str, Any]) -> None:
+    hosts = demo["_meta"]["hostvars"]
+    variables = hosts["demo-replica1"]
+    assert variables["site_drivers"] == variables["host_drivers"] == ["orthanc"]
+    assert variables["host_features"] == ["base", "storage", "image_server", "share", "image_server_orthanc"]
+    assert all(set(names) <= set(variables["host_features"]) for names in variables["host_verbs"].values())
+    assert hosts["demo-database"]["host_drivers"] == []
+    assert variables["site_users"] == {"postgres": 951, "orthanc": 952, "share": 953}
+    assert "vault_database_reader_password" in variables["site_secrets"]
+    assert {port["port"] for port in variables["site_ports"]} >= {22, 5432, 8042}
+    assert variables["site_firewall"]["hosts"]["proxy"] == ["site", "cache", "bastion", "public"]
+    assert variables["site_firewall"]["groups"]["image_server_replica"] == [
+        {"protocol": "tcp", "port": 8042, "sources": ["cache"]}
+    ]
+    assert (variables["site_bastion"], variables["site_spread"]) == ("proxy", ["image_server_replica"])
+
+
+def test_paths_of_the_site_file_mean_the_repository(write: Any) -> None:
+    tls = {"mode": "provided", "certificate": "LICENSE", "key": str(REPOSITORY / "README.md")}
+    site = inventory(write({"site": {"name": "lab", "public": {"tls": tls}}}))["_meta"]["hostvars"]["lab-proxy"]
+    assert site["effective_site"]["public"]["tls"] == {**tls, "certificate": str(REPOSITORY / "LICENSE")}
+    assert site["effective_site"]["manifests"] == [str(REPOSITORY / "samples/manifest.yml")]
+
+
 def test_a_container_is_reached_without_any_call(demo: dict[str, Any]) -> None:
     variables = demo["_meta"]["hostvars"]["demo-database"]
     assert variables["ansible_connection"] == "community.docker.docker"
