@@ -57,8 +57,8 @@ sed -i "s,/run/nginx.pid,$directory/deployed.pid,; s,/var/log/nginx,$directory/l
 if nginx -v 2>&1 | grep -q '/1\.22\.'; then
   sed -i '/^ *http2 on;$/d; s/ ssl default_server;/ ssl http2 default_server;/' "$directory/deployed.conf"
 fi
-echo 'proxy_set_header Authorization "Basic eDp5";' >"$directory/snippets/image-server-login.conf"
-echo "set \$test_path '';" >"$directory/snippets/test-image.conf"
+echo 'map $image_server $login { default "Basic eDp5"; }' >"$directory/snippets/image-server-logins.conf"
+printf "map \$uri \$test_%s { default ''; }\n" server path >"$directory/snippets/test-images.conf"
 for name in minimal image_server; do
   sed "s,@directory@,$directory,; s,@port@,$minimal_port,; s,@image_server_port@,$image_server_port," \
     "benchmarks/serve/$name.conf" >"$directory/$name.conf"

@@ -13,10 +13,13 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 
-def read_tree(directories: list[str]) -> dict[str, bytes]:
-    """Return the contents by relative path; a later directory's file replaces an earlier one's of the same path."""
+def read_tree(directories: list[str], places: list[str] | None = None) -> dict[str, bytes]:
+    """Return the contents by relative path; a later directory's file replaces an earlier one's of the same path.
+
+    `places`: below which directory of the tree each of the directories is laid; empty for the tree's own.
+    """
     tree = {}
-    for directory in directories:
+    for directory, place in zip(directories, places or [""] * len(directories), strict=True):
         for parent, below, names in os.walk(directory):
             # What Python has compiled here is nothing that anybody wrote.
             below[:] = [name for name in below if not name.startswith(".") and name != "__pycache__"]
@@ -24,7 +27,7 @@ def read_tree(directories: list[str]) -> dict[str, bytes]:
                 if not name.startswith("."):
                     path = os.path.join(parent, name)
                     with open(path, "rb") as file:
-                        tree[os.path.relpath(path, directory)] = file.read()
+                        tree[os.path.join(place, os.path.relpath(path, directory))] = file.read()
     return tree
 
 
@@ -38,12 +41,15 @@ class ActionModule(ActionBase):
         """Return the module's result."""
         super().run(tmp, task_vars)
         arguments = dict(self._task.args)
-        sources = arguments.get("sources") or []
+        given = arguments.get("sources") or []
+        sources = [source["path"] if isinstance(source, dict) else source for source in given]
+        places = [source["below"] if isinstance(source, dict) else "" for source in given]
+        arguments["sources"] = sources
         directories = [self._find_needle("files", source) for source in sources]
-        for source, directory in zip(sources, directories, strict=False):
+        for source, directory in zip(sources, directories, strict=True):
             if not os.path.isdir(directory):
                 raise AnsibleActionFail(f"file_tree: {source} is not a directory on the controller; give a directory")
-        tree = read_tree(directories)
+        tree = read_tree(directories, places)
         arguments["digests"] = {path: hashlib.sha256(content).hexdigest() for path, content in tree.items()}
         result = self._execute_module(module_args=arguments, task_vars=task_vars)
         missing = result.pop("missing", [])

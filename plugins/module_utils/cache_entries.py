@@ -263,9 +263,29 @@ def study_ids(
     """Return the ids of a study and of all that belongs to it.
 
     `members`: from the policy, level by level ``{path, field}``: the page of each id of the level before, and the key
-    under which its JSON lists the ids of this level. The image servers are asked, and for what they no longer have, the
+    under which its JSON lists the ids of this level; those of one `driver` are the levels of its studies. The image servers are asked, and for what they no longer have, the
     cache: a study that was deleted can still be purged. `look_only` asks the cache first, which changes no entry.
     """
+    drivers: dict[str, list[Mapping[str, str]]] = {}
+    for member in members:
+        drivers.setdefault(member.get("driver", ""), []).append(member)
+    status = 0
+    for levels in drivers.values():
+        status, ids = _ids_below(study, levels, cache, look_only)
+        if status == 200:
+            return ids
+    if not drivers:
+        return frozenset([study])
+    raise EntriesError(
+        f"{study}: neither the image servers nor the cache know such a study (status {status}); correct the id, or "
+        "purge by a pattern"
+    )
+
+
+def _ids_below(
+    study: str, members: Iterable[Mapping[str, str]], cache: Cache, look_only: bool
+) -> tuple[int, frozenset[str]]:
+    """Return the status of the study's own page, and the ids below it level by level of one driver."""
     ids, level = {study}, [study]
     for depth, member in enumerate(members):
         found: list[str] = []
@@ -276,10 +296,7 @@ def study_ids(
                 status, body = cache.get(path)
             if status != 200:
                 if depth == 0:
-                    raise EntriesError(
-                        f"{study}: neither the image servers nor the cache know such a study (status "
-                        f"{status}); correct the id, or purge by a pattern"
-                    )
+                    return status, frozenset()
                 continue
             try:
                 found += [str(one) for one in json.loads(body)[member["field"]]]
@@ -289,7 +306,7 @@ def study_ids(
                 ) from error
         ids.update(found)
         level = found
-    return frozenset(ids)
+    return 200, frozenset(ids)
 
 
 class Refreshed(NamedTuple):

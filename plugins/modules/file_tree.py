@@ -18,8 +18,9 @@ options:
     description:
       - Directories on the controller, relative to the role's C(files/) or to the playbook. A file of a later one takes
         the place of the same file of an earlier one. Names that begin with a dot are left out, as is C(__pycache__).
+      - A dictionary C({path, below}) lays the files of C(path) below the directory C(below) of O(dest).
     type: list
-    elements: path
+    elements: raw
     required: true
   dest:
     description: The directory on the host. It is made where it is missing.
@@ -138,7 +139,7 @@ def main() -> None:
     """Compare, and write what the action plugin has sent."""
     module = AnsibleModule(
         argument_spec={
-            "sources": {"type": "list", "elements": "path", "required": True},
+            "sources": {"type": "list", "elements": "raw", "required": True},
             "dest": {"type": "path", "required": True},
             "keep": {"type": "list", "elements": "str", "default": []},
             "digests": {"type": "dict"},

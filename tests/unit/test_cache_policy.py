@@ -30,7 +30,7 @@ def route_of(path: str) -> dict | None:
     "path, name, zone",
     [
         (f"/instances/{ID}/rendered", "thumbnail", "thumbnails"),
-        (f"/instances/{ID}/preview", "preview", "thumbnails"),
+        (f"/instances/{ID}/preview", "preview", "pictures"),
         (f"/wsi/tiles/{ID}/3/12/7", "tile", "tiles"),
         (f"/wsi/pyramids/{ID}", "pyramid", "metadata"),
         (f"/instances/{ID}", "instance", "metadata"),

@@ -76,3 +76,11 @@ def test_what_python_compiled_is_no_file_of_a_tree(tmp_path: Path) -> None:
     (tmp_path / "__pycache__" / "a.cpython-311.pyc").write_bytes(b"")
     (tmp_path / "a.py").write_bytes(b"a")
     assert read_tree([str(tmp_path)]) == {"a.py": b"a"}
+
+
+def test_a_source_is_laid_below_a_directory(tmp_path: Path) -> None:
+    for name, content in {"own/index.html": b"home", "driver/driver.js": b"draw"}.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(content)
+    sources = [str(tmp_path / "own"), str(tmp_path / "driver")]
+    assert read_tree(sources, ["", "drivers/one"]) == {"index.html": b"home", "drivers/one/driver.js": b"draw"}

@@ -19,6 +19,8 @@ from pathlib import Path
 
 import yaml
 
+from plugins.module_utils.policy.merge import merged
+
 PROJECT = Path(__file__).parents[2]
 ROLE = PROJECT / "roles/cache"
 # Every place of the host that the template names, and where it is below the test's directory.
@@ -140,8 +142,10 @@ class RenderedNginx:
     def _render(self) -> None:
         """Render the role's own template, and move it from the host's places and ports to the test's."""
         snippets, tls = self.directory / "snippets", self.directory / "tls"
-        (snippets / "image-server-login.conf").write_text("proxy_set_header Authorization 'Basic eDp5';\n")
-        (snippets / "test-image.conf").write_text("set $test_path '';\n")
+        (snippets / "image-server-logins.conf").write_text("map $image_server $login { default 'Basic eDp5'; }\n")
+        (snippets / "test-images.conf").write_text(
+            "map $uri $test_server { default ''; }\nmap $uri $test_path { default ''; }\n"
+        )
         subprocess.run(
             [
                 "openssl",
@@ -169,7 +173,7 @@ class RenderedNginx:
             | {
                 "site_state_directory": str(self.directory),
                 "cache_drained_hosts": [],
-                "cache_policy": self.policy,
+                "cache_policy": merged({"orthanc": self.policy}),
                 "cache_server_name": "localhost",
                 "cache_server_address": "127.0.0.1",
                 "cache_url": "https://localhost",

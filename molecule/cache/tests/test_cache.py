@@ -302,13 +302,12 @@ def test_maintenance_is_a_page_for_visitors_only(host, thumbnail) -> None:
 
 
 def test_test_address_fetches_an_image_each_time(host, instances, request) -> None:
-    snippet = "/etc/nginx/snippets/test-image.conf"
+    snippet = "/etc/nginx/snippets/test-images.conf"
     before = host.check_output(f"cat {snippet}")
 
     def name_image(path: str) -> None:
-        host.check_output(
-            f"printf \"set \\$test_path '%%s';\" %s > {snippet} && systemctl reload nginx && sleep 1", path
-        )
+        text = f"map $uri $test_server {{ default orthanc; }}\nmap $uri $test_path {{ default '{path}'; }}\n"
+        host.check_output(f"printf '%%s' %s > {snippet} && systemctl reload nginx && sleep 1", text)
 
     try:
         # The way of the load verb.
@@ -323,14 +322,18 @@ def test_test_address_fetches_an_image_each_time(host, instances, request) -> No
                 "--args",
                 "name=imaging.repository.cache tasks_from=test_image",
                 "--extra-vars",
-                json.dumps({"cache_test_path": f"/instances/{instances[0]}/rendered?width=256"}),
+                json.dumps({"cache_test_paths": {"orthanc": f"/instances/{instances[0]}/rendered?width=256"}}),
             ],
         )
         host.check_output("systemctl reload nginx && sleep 1")
-        for _ in range(2):
-            answer = ask(host, "/test")
+        for path in ("/test", "/test", "/test/orthanc"):
+            answer = ask(host, path)
             assert (answer["status"], answer["headers"]["content-type"]) == (200, "image/jpeg")
             assert cache_status(answer) is None and answer["headers"]["cache-control"] == "no-cache"
+        # Monitors also ask by HEAD, which an image server may not know.
+        answer = ask(host, "/test", method="HEAD")
+        assert (answer["status"], answer["headers"]["content-type"], answer["text"]) == (200, "image/jpeg", "")
+        assert ask(host, "/test/nosuch")["status"] == 503
         # An image that is gone stands for whatever an image server answers but 200.
         name_image("/instances/" + "-".join(["00000000"] * 5) + "/preview")
         assert [ask(host, "/test", port)["status"] for port in (PUBLIC, LOOPBACK)] == [503, 503]
@@ -378,7 +381,7 @@ def test_login_at_the_image_servers_stays_here(host, thumbnail) -> None:
     answer = ask(host, f"{thumbnail}?width=256", headers={"Authorization": "Basic eDp5"})
     assert (answer["status"], cache_status(answer)) == (200, "MISS")
     assert not {"authorization", "www-authenticate", "set-cookie"} & set(answer["headers"])
-    login = host.file("/etc/nginx/snippets/image-server-login.conf")
+    login = host.file("/etc/nginx/snippets/image-server-logins.conf")
     assert (login.mode, login.user) == (0o600, "root")
     secret = login.content_string.split('"')[1].split()[-1]
     assert host.run("grep -rqF %s /var/cache/nginx /var/log/nginx /etc/nginx/nginx.conf", secret).rc == 1

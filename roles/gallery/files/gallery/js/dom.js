@@ -56,43 +56,9 @@ export function count(number, one, many = `${one}s`) {
     return `${Number(number ?? 0).toLocaleString()} ${number === 1 ? one : many}`;
 }
 
-/** A study's address in this gallery. */
-export function studyAddress(id) {
-    return `/study.html?id=${encodeURIComponent(id)}`;
-}
-
-/** Whether a string has the form of an Orthanc identifier, so that nothing else is ever put into a request. */
-export function isIdentifier(text) {
-    return typeof text === "string" && /^[0-9a-f]{8}(-[0-9a-f]{8}){4}$/.test(text);
-}
-
-const modalities = {
-    CR: "Computed radiography",
-    CT: "Computed tomography",
-    DX: "Digital radiography",
-    GM: "General microscopy",
-    MG: "Mammography",
-    MR: "Magnetic resonance",
-    NM: "Nuclear medicine",
-    OP: "Ophthalmic photography",
-    OT: "Other",
-    PT: "Positron emission tomography",
-    PX: "Panoramic X-ray",
-    RF: "Radio fluoroscopy",
-    SM: "Slide microscopy",
-    US: "Ultrasound",
-    XA: "X-ray angiography",
-    XC: "Photography",
-};
-
-/** The name of a DICOM modality code, or the code itself. */
-export function modalityName(code) {
-    return modalities[code] ?? code;
-}
-
-/** Modality codes as small labels with their meaning. */
-export function modalityLabels(codes) {
-    return (codes ?? []).map((code) => element("abbr", { class: "label", title: modalityName(code) }, code));
+/** Modality codes as small labels; `name(code)` is what a code means. */
+export function modalityLabels(codes, name) {
+    return (codes ?? []).map((code) => element("abbr", { class: "label", title: name(code) }, code));
 }
 
 /** Show one message in place of what `target` holds: a heading, a sentence, perhaps a button. */

@@ -1,17 +1,8 @@
 // The front page: all studies as cards, searched while typing.
-import {
-    count,
-    element,
-    modalityLabels,
-    modalityName,
-    ownAddress,
-    showState,
-    sourceLink,
-    studyAddress,
-    whenNear,
-} from "./dom.js";
-import { readCatalogue, readJson, showFailure, showSite } from "./data.js";
-import { overview, readPyramid } from "./pyramid.js";
+import { count, element, modalityLabels, ownAddress, showState, sourceLink, whenNear } from "./dom.js";
+import { readCatalogue, showFailure, showSite } from "./data.js";
+import { driverOf, studyAddress } from "./drivers.js";
+import { overview } from "./pyramid.js";
 import { thumbnail } from "./thumbnail.js";
 
 const cardsPerStep = 60;
@@ -25,18 +16,24 @@ let matching = [];
 let shown = 0;
 
 const slides = whenNear(showSlide);
+const slideStudies = new WeakMap();
 
 async function start() {
     let catalogue;
+    let drivers;
     try {
         catalogue = await readCatalogue();
+        drivers = await Promise.all(catalogue.studies.map(driverOf));
     } catch (error) {
         document.body.removeAttribute("aria-busy");
         showFailure(list, error, "The catalogue", start);
         return;
     }
     showSite(catalogue.site);
-    studies = catalogue.studies.map((study) => ({ ...study, text: searchText(study) }));
+    studies = catalogue.studies
+        .map((study, index) => ({ ...study, draws: drivers[index] }))
+        .filter((study) => study.draws);
+    for (const study of studies) study.text = searchText(study);
     showFigures();
     showChips();
     restore();
@@ -45,7 +42,7 @@ async function start() {
 }
 
 function searchText(study) {
-    const modalities = (study.modalities ?? []).flatMap((code) => [code, modalityName(code)]);
+    const modalities = (study.modalities ?? []).flatMap((code) => [code, study.draws.modalityName(code)]);
     return [
         study.title,
         study.description,
@@ -73,8 +70,12 @@ function showFigures() {
 
 function showChips() {
     const frequency = new Map();
-    for (const code of studies.flatMap((study) => study.modalities ?? []))
-        frequency.set(code, (frequency.get(code) ?? 0) + 1);
+    const names = new Map();
+    for (const study of studies)
+        for (const code of study.modalities ?? []) {
+            frequency.set(code, (frequency.get(code) ?? 0) + 1);
+            names.set(code, study.draws.modalityName(code));
+        }
     if (frequency.size < 2) return;
     chips.replaceChildren(
         ...[...frequency]
@@ -82,7 +83,7 @@ function showChips() {
             .map(([code, studiesOfIt]) =>
                 element(
                     "label",
-                    { class: "chip", title: modalityName(code) },
+                    { class: "chip", title: names.get(code) },
                     element("input", { type: "checkbox", name: "modality", value: code }),
                     element("span", {}, code, " ", element("small", {}, String(studiesOfIt))),
                 ),
@@ -159,11 +160,11 @@ function showMore() {
 
 function card(study, position) {
     const title = study.title || "Untitled study";
-    const picture = thumbnail(study.thumbnail ? ownAddress(study.thumbnail) : null, `Sample image of ${title}`, {
+    const picture = thumbnail(study.thumbnail ? ownAddress(study.thumbnail) : null, `Sample image of ${title}`, study.draws.cannotDraw, {
         lazy: position > 3,
     });
     if (study.whole_slide) {
-        picture.dataset.study = study.id;
+        slideStudies.set(picture, study);
         slides.observe(picture);
     }
     return element(
@@ -178,12 +179,12 @@ function card(study, position) {
         element(
             "div",
             { class: "card-text" },
-            element("h2", {}, element("a", { class: "card-link", href: studyAddress(study.id) }, title)),
+            element("h2", {}, element("a", { class: "card-link", href: studyAddress(study.id, study.draws.name) }, title)),
             study.description && element("p", { class: "card-description" }, study.description),
             element(
                 "p",
                 { class: "card-counts" },
-                ...modalityLabels(study.modalities),
+                ...modalityLabels(study.modalities, study.draws.modalityName),
                 element("span", {}, `${count(study.series, "series", "series")}, ${count(study.instances, "image")}`),
             ),
             element(
@@ -198,12 +199,10 @@ function card(study, position) {
 
 // A single tile says little about a slide: show all of it. The thumbnail stays where that fails.
 async function showSlide(frame) {
+    const { id, draws } = slideStudies.get(frame);
     try {
-        const study = await readJson(`/studies/${encodeURIComponent(frame.dataset.study)}`);
-        const slide = await overview(
-            await readPyramid(study.Series[0]),
-            frame.querySelector("img")?.alt ?? "Whole slide",
-        );
+        const source = await draws.tileSource(await draws.slideOf(id));
+        const slide = await overview(source, frame.querySelector("img")?.alt ?? "Whole slide");
         frame.replaceChildren(slide);
         frame.classList.add("loaded");
     } catch {

@@ -1,15 +1,15 @@
 // The metadata of one image: collapsed, read when opened, searched while typing.
 import { element } from "./dom.js";
-import { readJson, showFailure } from "./data.js";
+import { showFailure } from "./data.js";
 
-/** A collapsed table of an instance's DICOM tags. */
-export function metadataTable(instance, title) {
+/** A collapsed table of an image's metadata; `load()` reads it. */
+export function metadataTable(load, title) {
     const place = element("div", { class: "metadata-body" });
     const details = element("details", { class: "metadata" }, element("summary", {}, title), place);
     const read = async () => {
         place.replaceChildren(element("p", { role: "status" }, "Loading the metadata …"));
         try {
-            fill(place, flat(await readJson(`/instances/${instance}/simplified-tags`)));
+            fill(place, flat(await load()));
         } catch (error) {
             showFailure(place, error, "The metadata", read);
         }
@@ -20,7 +20,7 @@ export function metadataTable(instance, title) {
     return details;
 }
 
-/** Nested tags as rows of [name, value]: a sequence's tags are named `Sequence 1 / Tag`. */
+/** Nested values as rows of [name, value]: those of a list are named `List 1 / Name`. */
 export function flat(tags, prefix = "") {
     return Object.entries(tags).flatMap(([name, value]) => {
         if (Array.isArray(value)) return value.flatMap((item, index) => flat(item, `${prefix}${name} ${index + 1} / `));
@@ -29,12 +29,12 @@ export function flat(tags, prefix = "") {
     });
 }
 
-// "SOPInstanceUID" as "SOP Instance UID".
+// "PixelSizeUM" as "Pixel Size UM".
 function spaced(name) {
     return name.replace(/([a-z])([A-Z])/g, "$1 $2").replace(/([A-Z])([A-Z][a-z])/g, "$1 $2");
 }
 
-// A whole slide has thousands of tags, one set for each tile: all are searched, the first are shown.
+// A whole slide may have thousands of values, some for each tile: all are searched, the first are shown.
 const rowsAtMost = 300;
 
 function fill(place, rows) {

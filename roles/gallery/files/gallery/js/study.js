@@ -1,19 +1,17 @@
 // A study's page: what it is, its series with thumbnails, one image large, and the metadata.
-import { count, element, isIdentifier, modalityLabels, showState, sourceLink, webLink, whenNear } from "./dom.js";
-import { readAll, readCatalogue, readJson, showFailure, showSite } from "./data.js";
+import { count, element, modalityLabels, showState, sourceLink, webLink, whenNear } from "./dom.js";
+import { readCatalogue, showFailure, showSite } from "./data.js";
+import { readById, viewerAddress } from "./drivers.js";
 import { metadataTable } from "./metadata.js";
-import { overview, readPyramid } from "./pyramid.js";
+import { overview } from "./pyramid.js";
 import { statusOf, thumbnail } from "./thumbnail.js";
 
 const imagesPerStep = 24;
-// Up to here each image is asked for its place in the series; longer series keep the server's order.
-const sortedSeriesAtMost = 200;
-// Up to here all series are read first and sorted by number.
-const sortedStudyAtMost = 400;
 
 const page = document.querySelector("#content");
 const dialog = document.querySelector("#viewer");
 const labels = new Map();
+let driver;
 let sequence = [];
 let openedBy = null;
 
@@ -22,70 +20,45 @@ const fillers = new WeakMap();
 const sectionOf = new Map();
 
 async function start() {
-    const id = new URLSearchParams(location.search).get("id");
+    const parameters = new URLSearchParams(location.search);
+    const id = parameters.get("id");
     showState(page, { kind: "loading", title: "Loading the study …" });
     page.setAttribute("aria-busy", "true");
     const catalogue = await readCatalogue().catch(() => ({ site: {}, studies: [] }));
-    const known = catalogue.studies.find((study) => study.id === id) ?? {};
+    const name = parameters.get("driver");
+    const known = catalogue.studies.find((study) => study.id === id && (!name || study.driver === name)) ?? {};
     showSite(catalogue.site, known.title || "Study");
-    if (!isIdentifier(id)) {
-        showState(page, {
-            kind: "error",
-            title: "The study was not found",
-            text: "The address is not complete.",
-            action: element("a", { class: "button", href: "/" }, "All studies"),
-        });
-        return;
-    }
     try {
-        const study = await readJson(`/studies/${id}`);
-        const ids = study.Series ?? [];
-        const series =
-            ids.length > sortedStudyAtMost
-                ? ids.map((one) => ({ ID: one }))
-                : (await readAll(ids, (one) => readJson(`/series/${one}`))).sort(bySeriesNumber);
-        show(known, study, series);
+        let study;
+        [driver, study] = await readById(id, name ?? known.driver, (one) => one.study(id));
+        show(known, study);
     } catch (error) {
-        showFailure(page, error, "The study", start);
+        if (error.incomplete)
+            showState(page, {
+                kind: "error",
+                title: "The study was not found",
+                text: "The address is not complete.",
+                action: element("a", { class: "button", href: "/" }, "All studies"),
+            });
+        else showFailure(page, error, "The study", start);
         return;
     }
     page.removeAttribute("aria-busy");
     followAddress();
 }
 
-function bySeriesNumber(one, other) {
-    const number = (series) => Number(series.MainDicomTags?.SeriesNumber || Infinity);
-    return (
-        number(one) - number(other) || seriesTitle(one).localeCompare(seriesTitle(other), undefined, { numeric: true })
-    );
-}
-
-function seriesTitle(series) {
-    const tags = series.MainDicomTags ?? {};
-    return (
-        tags.SeriesDescription || tags.ProtocolName || (tags.SeriesNumber ? `Series ${tags.SeriesNumber}` : "Series")
-    );
-}
-
-function dicomDate(text) {
-    return /^\d{8}$/.test(text ?? "") ? `${text.slice(0, 4)}-${text.slice(4, 6)}-${text.slice(6)}` : "";
-}
-
-function show(known, study, series) {
-    const tags = study.MainDicomTags ?? {};
-    const title = known.title || tags.StudyDescription || "Untitled study";
-    const modalities = known.modalities ?? [
-        ...new Set(series.map((one) => one.MainDicomTags?.Modality).filter(Boolean)),
-    ];
-    const images = known.instances ?? series.reduce((total, one) => total + (one.Instances?.length ?? 0), 0);
+function show(known, study) {
+    const { series } = study;
+    const title = known.title || study.title || "Untitled study";
+    const images = known.instances ?? series.reduce((total, one) => total + (one.images?.length ?? 0), 0);
     const facts = [
         ["Licence", known.licence && webLink(known.licence)],
         ["Source", known.source && sourceLink(known.source)],
         ["Content", `${count(series.length, "series", "series")}, ${count(images, "image")}`],
-        ["Date", dicomDate(tags.StudyDate)],
-        ["Identifier", element("code", {}, study.ID)],
+        ["Date", study.date],
+        ["Identifier", element("code", {}, study.id)],
     ].filter(([, value]) => value);
-    const first = series[0]?.Instances?.[0];
+    const first = series[0]?.images?.[0];
     page.replaceChildren(
         element(
             "article",
@@ -99,7 +72,7 @@ function show(known, study, series) {
                     element(
                         "p",
                         { class: "study-labels" },
-                        ...modalityLabels(modalities),
+                        ...modalityLabels(known.modalities ?? study.modalities, driver.modalityName),
                         known.whole_slide && element("span", { class: "label label-strong" }, "Whole slide"),
                     ),
                     element("h1", {}, title),
@@ -116,28 +89,27 @@ function show(known, study, series) {
             element(
                 "div",
                 { class: series.length > 6 ? "series-list series-many" : "series-list" },
-                ...series.map((one) => seriesSection(one, known)),
+                ...series.map((one) => seriesSection(one, study, known)),
             ),
-            first && metadataTable(first, "Metadata of the first image"),
+            first && metadataTable(() => driver.metadata(first), "Metadata of the first image"),
         ),
     );
     if (!series.length) page.append(element("div", { class: "state" }, element("h2", {}, "This study has no images")));
 }
 
-function seriesSection(series, study) {
+function seriesSection(series, study, known) {
     const section = element("section", { class: "series" });
-    const slide = study.whole_slide && (series.MainDicomTags?.Modality ?? "SM") === "SM";
+    const slide = known.whole_slide && series.maybeSlide;
     const fill = async () => {
         try {
-            const whole = series.Instances ? series : await readJson(`/series/${series.ID}`);
-            if (slide && (await fillSlide(section, whole, study))) return;
-            await fillImages(section, whole);
+            if (slide && (await fillSlide(section, series, study, known))) return;
+            await fillImages(section, series.images ? series : await driver.series(series.id), known);
         } catch (error) {
             showFailure(section, error, "The series", fill);
         }
     };
     reserve(section, series, slide);
-    sectionOf.set(series.ID, section);
+    sectionOf.set(series.id, section);
     fillers.set(section, fill);
     sections.observe(section);
     return section;
@@ -147,8 +119,8 @@ function heading(series) {
     return element(
         "header",
         {},
-        element("h2", {}, seriesTitle(series)),
-        element("p", {}, count(series.Instances.length, "image")),
+        element("h2", {}, series.title),
+        element("p", {}, count(series.images.length, "image")),
     );
 }
 
@@ -159,9 +131,9 @@ function reserve(section, series, slide) {
         section.append(element("div", { class: "slide" }, element("span", { class: "frame" })));
         return;
     }
-    const places = Math.min(series.Instances?.length ?? 3, imagesPerStep);
+    const places = Math.min(series.images?.length ?? 3, imagesPerStep);
     section.append(
-        series.Instances ? heading(series) : "",
+        series.images ? heading(series) : "",
         element(
             "ul",
             { class: "images" },
@@ -170,16 +142,13 @@ function reserve(section, series, slide) {
     );
 }
 
-async function fillSlide(section, series, study) {
-    let pyramid;
-    try {
-        pyramid = await readPyramid(series.ID);
-    } catch (error) {
-        if (error.status !== 404) throw error;
+async function fillSlide(section, series, study, known) {
+    const source = await driver.tileSource(series.id);
+    if (!source) {
         section.classList.remove("series-slide");
         return false;
     }
-    const address = `/viewer.html?series=${series.ID}&study=${study.id}`;
+    const address = viewerAddress(series.id, study.id, driver.name);
     const frame = element("span", { class: "frame" });
     section.replaceChildren(
         element(
@@ -193,29 +162,30 @@ async function fillSlide(section, series, study) {
                 element(
                     "span",
                     {},
-                    `${pyramid.TotalWidth.toLocaleString()} × ${pyramid.TotalHeight.toLocaleString()} pixels, ` +
-                        count(pyramid.Sizes.length, "level"),
+                    `${source.width.toLocaleString()} × ${source.height.toLocaleString()} pixels, ` +
+                        count(source.levels.length, "level"),
                 ),
             ),
         ),
     );
-    frame.append(await overview(pyramid, `Overview of ${study.title || "the whole slide"}`));
+    frame.append(await overview(source, `Overview of ${known.title || "the whole slide"}`));
     frame.classList.add("loaded");
     return true;
 }
 
-async function fillImages(section, series) {
-    const [order, picture] = await Promise.all([sorted(series.Instances), pictureOf(series)]);
-    const name = seriesTitle(series);
+async function fillImages(section, series, known) {
+    const order = await driver.images(series);
+    const name = series.title;
     order.forEach((id, index) => labels.set(id, { title: `${name}, image ${index + 1} of ${order.length}`, order }));
     const images = element("ul", { class: "images" });
     const more = element("button", { class: "button", type: "button", onclick: () => append() });
+    const small = (id) => thumbnail(driver.thumbnail(id, series, known), labels.get(id).title, driver.cannotDraw);
     let shown = 0;
     const append = (step = imagesPerStep * 2) => {
         const next = order.slice(shown, shown + step);
         images.append(
             ...next.map((id) =>
-                element("li", {}, element("a", { href: `#image=${id}` }, thumbnail(picture(id), labels.get(id).title))),
+                element("li", {}, element("a", { href: `#image=${encodeURIComponent(id)}` }, small(id))),
             ),
         );
         shown += next.length;
@@ -227,26 +197,15 @@ async function fillImages(section, series) {
     section.replaceChildren(heading(series), images, more);
 }
 
-// Orthanc's small rendering is black where a deep greyscale image names no window: there the preview, which stretches
-// the grey values, is shown instead.
-async function pictureOf(series) {
-    const small = (id) => `/instances/${id}/rendered?width=256`;
-    if (!series.Instances.length) return small;
-    const tags = await readJson(`/instances/${series.Instances[0]}/simplified-tags`);
-    return Number(tags.BitsStored) > 8 && !tags.WindowCenter ? (id) => `/instances/${id}/preview` : small;
-}
-
-async function sorted(ids) {
-    if (ids.length < 2 || ids.length > sortedSeriesAtMost) return ids;
-    const instances = await readAll(ids, (id) => readJson(`/instances/${id}`));
-    const place = (instance) => Number(instance.IndexInSeries ?? instance.MainDicomTags?.InstanceNumber ?? Infinity);
-    return instances.sort((one, other) => place(one) - place(other) || 0).map((instance) => instance.ID);
-}
-
 // One image large. It has an address of its own (#image=…), so that Back closes it and it can be sent to others.
+function imageOfAddress() {
+    return new URLSearchParams(location.hash.slice(1)).get("image");
+}
+
 function followAddress() {
-    const id = new URLSearchParams(location.hash.slice(1)).get("image");
-    if (isIdentifier(id)) showImage(id);
+    if (!driver) return;
+    const id = imageOfAddress();
+    if (driver.isId(id)) showImage(id);
     else if (dialog.open) dialog.close();
 }
 
@@ -262,23 +221,23 @@ function showLabel(id) {
 
 // Somebody came by the address of an image: its series, perhaps far down the page, tells its name and its neighbours.
 async function findLabel(id) {
-    const { ParentSeries } = await readJson(`/instances/${id}`).catch(() => ({}));
-    await fillers.get(sectionOf.get(ParentSeries))?.();
-    if (location.hash === `#image=${id}` && labels.has(id)) showLabel(id);
+    const series = await driver.seriesOf(id).catch(() => null);
+    await fillers.get(sectionOf.get(series))?.();
+    if (imageOfAddress() === id && labels.has(id)) showLabel(id);
 }
 
 function showImage(id) {
     if (!labels.has(id)) findLabel(id);
     const label = showLabel(id);
     const place = document.querySelector("#lightbox-image");
-    const image = element("img", { src: `/instances/${id}/preview`, alt: label.title, decoding: "async" });
+    const image = element("img", { src: driver.picture(id), alt: label.title, decoding: "async" });
     image.addEventListener("load", () => place.removeAttribute("aria-busy"));
     image.addEventListener("error", async () => {
         const status = await statusOf(image.src);
         if (place.firstChild !== image) return;
         showState(
             place,
-            status === 415
+            driver.cannotDraw.includes(status)
                 ? { title: "No preview", text: "This image’s format has no preview. Its metadata is below." }
                 : {
                       kind: "error",
@@ -294,7 +253,7 @@ function showImage(id) {
     place.setAttribute("aria-busy", "true");
     place.replaceChildren(image);
     const open = document.querySelector("#lightbox-metadata details")?.open ?? matchMedia("(min-width: 56rem)").matches;
-    const metadata = metadataTable(id, "Metadata of this image");
+    const metadata = metadataTable(() => driver.metadata(id), "Metadata of this image");
     document.querySelector("#lightbox-metadata").replaceChildren(metadata);
     metadata.open = open;
     if (!dialog.open) {
@@ -304,10 +263,9 @@ function showImage(id) {
 }
 
 function step(by) {
-    const id = new URLSearchParams(location.hash.slice(1)).get("image");
-    const next = sequence[sequence.indexOf(id) + by];
+    const next = sequence[sequence.indexOf(imageOfAddress()) + by];
     if (next) {
-        history.replaceState(history.state, "", `#image=${next}`);
+        history.replaceState(history.state, "", `#image=${encodeURIComponent(next)}`);
         showImage(next);
     }
 }

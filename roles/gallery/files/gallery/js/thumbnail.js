@@ -8,8 +8,9 @@ const failed = new Set();
  * A thumbnail in a frame of fixed proportion, so that the page does not move when it arrives.
  * @param {string|null} address on this site; null shows "No preview"
  * @param {string} alt what the picture shows
+ * @param {number[]} cannotDraw the statuses by which the image server says that it cannot draw an image
  */
-export function thumbnail(address, alt, { lazy = true } = {}) {
+export function thumbnail(address, alt, cannotDraw, { lazy = true } = {}) {
     const frame = element("span", { class: "frame" });
     if (!address) {
         explain(frame, "No preview");
@@ -25,7 +26,7 @@ export function thumbnail(address, alt, { lazy = true } = {}) {
     image.addEventListener("error", async () => {
         const status = await statusOf(address);
         if (status >= 400 && status < 500 && status !== 429) {
-            explain(frame, status === 415 ? "This image’s format has no preview" : "No preview", alt);
+            explain(frame, cannotDraw.includes(status) ? "This image’s format has no preview" : "No preview", alt);
         } else if (attempt < pausesSeconds.length) {
             setTimeout(() => {
                 image.src = address;

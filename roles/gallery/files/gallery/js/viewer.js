@@ -1,7 +1,8 @@
 // Deep zoom of one whole slide with OpenSeadragon (a classic script: the global OpenSeadragon).
-import { count, isIdentifier, showState, studyAddress } from "./dom.js";
-import { readCatalogue, readJson, showFailure, showSite } from "./data.js";
-import { readPyramid, tileSource } from "./pyramid.js";
+import { count, showState } from "./dom.js";
+import { readCatalogue, showFailure, showSite } from "./data.js";
+import { readById, studyAddress } from "./drivers.js";
+import { openSeadragonSource } from "./pyramid.js";
 
 const place = document.querySelector("#slide");
 const parameters = new URLSearchParams(location.search);
@@ -9,30 +10,29 @@ const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 async function start() {
     const series = parameters.get("series");
-    if (!isIdentifier(series)) {
-        showState(place, { kind: "error", title: "The slide was not found", text: "The address is not complete." });
-        return;
-    }
     showState(place, { kind: "loading", title: "Loading the slide …" });
-    let pyramid;
+    let driver;
+    let source;
     try {
-        pyramid = await readPyramid(series);
+        [driver, source] = await readById(series, parameters.get("driver"), (one) => one.tileSource(series));
     } catch (error) {
-        showFailure(place, error, "The slide", start);
+        if (error.incomplete)
+            showState(place, { kind: "error", title: "The slide was not found", text: "The address is not complete." });
+        else showFailure(place, error, "The slide", start);
         return;
     }
     place.replaceChildren();
     document.querySelector("#size").textContent =
-        `${pyramid.TotalWidth.toLocaleString()} × ` +
-        `${pyramid.TotalHeight.toLocaleString()} pixels, ${count(pyramid.Sizes.length, "level")}`;
-    open(pyramid);
-    describe(series);
+        `${source.width.toLocaleString()} × ${source.height.toLocaleString()} pixels, ` +
+        count(source.levels.length, "level");
+    open(source);
+    describe(driver, series);
 }
 
-async function describe(series) {
+async function describe(driver, series) {
     try {
-        const study = parameters.get("study") ?? (await readJson(`/series/${series}`)).ParentStudy;
-        document.querySelector("#back").href = studyAddress(study);
+        const study = parameters.get("study") ?? (await driver.studyOf(series));
+        document.querySelector("#back").href = studyAddress(study, driver.name);
         const { site, studies } = await readCatalogue();
         const title = studies.find((candidate) => candidate.id === study)?.title || "Deep zoom";
         document.querySelector("#title").textContent = title;
@@ -42,10 +42,10 @@ async function describe(series) {
     }
 }
 
-function open(pyramid) {
+function open(source) {
     const viewer = OpenSeadragon({
         element: place,
-        tileSources: tileSource(pyramid),
+        tileSources: openSeadragonSource(source),
         drawer: "canvas",
         showNavigationControl: false,
         showNavigator: true,
