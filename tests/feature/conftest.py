@@ -53,18 +53,23 @@ def configure_line(page: str) -> str:
     return found[1]
 
 
-@pytest.fixture(scope="session")
-def copy(tmp_path_factory: pytest.TempPathFactory) -> Tree:
+def copied(target: Path) -> Tree:
     """Return a copy of what git knows of the repository and of what it would add."""
-    tree = Tree(tmp_path_factory.mktemp("repository"))
+    tree = Tree(target)
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     listed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
     for name in listed.split("\0"):
-        source, target = REPOSITORY / name, tree.path / name
+        source, place = REPOSITORY / name, tree.path / name
         if name and (source.is_symlink() or source.is_file()):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target, follow_symlinks=False)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, place, follow_symlinks=False)
     # What the test adds is what git shows.
     for command in (["git", "init", "-q"], ["git", "add", "-A"]):
         subprocess.run(command, cwd=tree.path, check=True, capture_output=True)
     return tree
+
+
+@pytest.fixture(scope="session")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Tree:
+    """Return a copy of the repository."""
+    return copied(tmp_path_factory.mktemp("repository"))
