@@ -12,6 +12,7 @@
 # - The control plane runs on this machine and its hypervisor is nova's fake one: the times are those of the API, not of
 #   machines that boot.
 # - openstack.cloud 2.5 does not work with the openstacksdk of this project; its modules run with 4.5.
+# shellcheck source=bin/environment
 . "$(dirname "$0")/../bin/environment"
 become_root "$@"
 make_environment requirements-test.txt

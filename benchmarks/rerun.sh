@@ -2,12 +2,14 @@
 # How long the first run of a whole site takes on this machine, how long the second, and how many tasks each host has.
 # Deploys a site of its own from nothing and removes it again; packages come from the machine's package cache.
 # usage: benchmarks/rerun.sh
+# shellcheck source=bin/environment
 . "$(dirname "$0")/../bin/environment"
 become_root "$@"
 make_environment requirements-test.txt
 install_packages mmdebstrap
 start_docker
 samples/build
+export ANSIBLE_STDOUT_CALLBACK=default
 inventory=benchmarks/rerun/inventory
 work=$(mktemp -d)
 remove() { ansible-playbook -i $inventory molecule/destroy.yml >"$work/destroy.log" 2>&1; }

@@ -15,6 +15,7 @@
 # - 500 pages of 10 kB are asked for in turn: they stay in the memory of the kernel.
 #
 # Needs root: nginx's workers run as www-data. Installs nginx, wrk and h2load from Debian where they are missing.
+# shellcheck source=bin/environment
 . "$(dirname "$0")/../bin/environment"
 become_root "$@"
 rounds=${1:-20} seconds=${2:-2} goal=0.9

@@ -13,6 +13,7 @@
 # - wget gets a quarter of the URLs, `curl --parallel` a tenth, and one process of curl per URL a fiftieth: else the
 #   others would wait for minutes.
 # - Client and nginx share the machine's cores.
+# shellcheck source=bin/environment
 . "$(dirname "$0")/../bin/environment"
 install_nginx
 install_packages wget curl python3-pycurl python3-aiohttp

@@ -14,6 +14,7 @@
 # - By zone, the URLs are also counted first, because a job that is complete begins anew. All files are in memory.
 # - Nothing is sampled in the end, so that what is logged twice is due to the kill; once a second one page is asked for
 #   again, to see that nginx keeps what it says.
+# shellcheck source=bin/environment
 . "$(dirname "$0")/../bin/environment"
 become_root "$@"
 make_environment requirements-test.txt

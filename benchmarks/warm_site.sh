@@ -10,6 +10,7 @@
 # - cache-warm's time holds all of it: the start of the service, the walk through the list of images, the journal, and
 #   the second request for 1,000 of the pages in the end. curl is given a file of URLs that is made beforehand.
 # - curl has no notion of what is cached, takes an error for an answer and cannot go on where it was cut.
+# shellcheck source=bin/environment
 . "$(dirname "$0")/../bin/environment"
 become_root "$@"
 make_environment requirements-test.txt

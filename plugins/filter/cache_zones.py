@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 name: cache_zones
 short_description: Sizes of the cache's zones on a volume
 version_added: 0.1.0
-author: The imaging.repository authors
+author: The imaging.repository authors (@imaging-repository)
 description:
   - Sizes the zones of a cache policy for a volume, and their keys for the number of entries they are expected to hold.
   - Two more filters take its result, C(cache_zone_problems) and C(cache_zone_warnings), and return lists of sentences.

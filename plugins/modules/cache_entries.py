@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: cache_entries
 short_description: Fetch entries of nginx's cache anew, or remove them from disk
 version_added: 0.1.0
-author: The imaging.repository authors
+author: The imaging.repository authors (@imaging-repository)
 description:
   - Finds the entries of the cache that are meant, by the keys that nginx has written into their files, on the host of
     the cache.

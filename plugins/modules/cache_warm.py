@@ -35,7 +35,7 @@ attributes:
   diff_mode:
     support: none
     description: There is nothing to compare.
-author: The imaging.repository authors
+author: The imaging.repository authors (@imaging-repository)
 """
 
 EXAMPLES = r"""

@@ -8,7 +8,7 @@ module: docker_site
 short_description: Makes the hosts of a site exist as systemd containers on this machine
 version_added: 0.1.0
 description:
-  - Makes the network, the volumes and the hosts of a site with O(site.provider=docker) exist, in one call.
+  - Makes the network, the volumes and the hosts of a site with C(site.provider=docker) exist, in one call.
   - Volumes are sparse files on loop devices that appear as block devices in the containers. A device is found by its
     file, never by its number, so that everything is attached again after a reboot of the machine.
   - Nothing that exists is replaced or made smaller. Where the site file asks for that, nothing at all is written and
@@ -70,9 +70,9 @@ plan:
   type: list
   elements: dict
   contains:
-    kind: {description: network, packages, volume or host., type: str}
+    kind: {description: "network, packages, volume or host.", type: str}
     name: {description: Name of the resource., type: str}
-    action: {description: keep, create, change, refuse, unknown or remove., type: str}
+    action: {description: "keep, create, change, refuse, unknown or remove.", type: str}
     detail: {description: What is changed or why it is refused., type: str}
 table:
   description: The plan for people.

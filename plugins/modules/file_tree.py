@@ -7,7 +7,7 @@ DOCUMENTATION = r"""
 module: file_tree
 short_description: Make a directory hold exactly the files of directories on the controller
 version_added: 0.1.0
-author: The imaging.repository authors
+author: The imaging.repository authors (@imaging-repository)
 description:
   - Copies whole directories with one round trip when nothing has changed and two when something has, where
     M(ansible.builtin.copy) makes two round trips per file.

@@ -8,7 +8,7 @@ module: openstack_address
 short_description: Moves the public address of a site in an OpenStack cloud to its public host, or back
 version_added: 0.1.0
 description:
-  - Moves the floating IP O(site.public.address) to the public host of the site. Who held it gets the address that this
+  - Moves the floating IP C(site.public.address) to the public host of the site. Who held it gets the address that this
     host had, because a server is reached through its address.
   - Where the address came from is noted in the metadata C(imaging_repository_switch) of the public host, so that a run
     that was cut can be finished, or the exchange reversed with O(back=true), by anybody and from any machine.

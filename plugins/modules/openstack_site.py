@@ -8,7 +8,7 @@ module: openstack_site
 short_description: Makes the hosts of a site exist as servers of an OpenStack cloud
 version_added: 0.2.0
 description:
-  - Makes all that a site with O(site.provider=openstack) needs of its cloud exist, in one call. That is the key pair,
+  - Makes all that a site with C(site.provider=openstack) needs of its cloud exist, in one call. That is the key pair,
     network, subnet, router, security groups, ports, servers, volumes and the public address.
   - It logs in once, lists each kind of resource once, plans, and carries the plan out with as much overlap as it
     allows.
@@ -98,7 +98,7 @@ attributes:
     support: full
 requirements:
   - openstacksdk >= 4
-  - clouds.yaml with O(site.openstack.cloud)
+  - clouds.yaml with C(site.openstack.cloud)
 author:
   - The imaging.repository authors (@imaging-repository)
 """

@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: orthanc_catalogue
 short_description: Read the catalogue of studies from Orthanc
 version_added: 0.1.0
-author: The imaging.repository authors
+author: The imaging.repository authors (@imaging-repository)
 description:
   - Reads what the public pages show of each study from the Orthanc of the host it runs on, so that nothing but Orthanc
     needs to be kept to have it again. Changes nothing.

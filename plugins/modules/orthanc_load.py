@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: orthanc_load
 short_description: Import images from manifests into Orthanc
 version_added: 0.1.0
-author: The imaging.repository authors
+author: The imaging.repository authors (@imaging-repository)
 description:
   - Imports the studies of manifests into the Orthanc of the host it runs on, several files at a time. C(docs/load.md)
     describes the manifest.

@@ -7,7 +7,7 @@ DOCUMENTATION = r"""
 module: site_secrets
 short_description: Make the secrets of a site once and keep them
 version_added: 0.1.0
-author: The imaging.repository authors
+author: The imaging.repository authors (@imaging-repository)
 description:
   - Writes a YAML file of secrets, each of 256 random bits in letters, digits, C(-) and C(_).
   - A secret that is in the file is never changed and never read back; only missing ones are added. The file has mode

@@ -7,7 +7,7 @@ DOCUMENTATION = r"""
 module: site_ssh
 short_description: Make the SSH keys of a site once and keep them
 version_added: 0.1.0
-author: The imaging.repository authors
+author: The imaging.repository authors (@imaging-repository)
 description:
   - Runs on the controller. Makes the key that operators and Ansible log in with, and the host key of every host before
     the host exists, so that no connection ever trusts an unknown host.

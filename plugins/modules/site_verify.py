@@ -65,7 +65,7 @@ attributes:
     support: none
     description: Only reads.
 requirements: ["httpx[http2]"]
-author: The imaging.repository authors
+author: The imaging.repository authors (@imaging-repository)
 """
 
 EXAMPLES = r"""

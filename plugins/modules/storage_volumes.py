@@ -7,7 +7,7 @@ DOCUMENTATION = r"""
 module: storage_volumes
 short_description: Format, mount and grow the volumes of a host
 version_added: 0.1.0
-author: The imaging.repository authors
+author: The imaging.repository authors (@imaging-repository)
 description:
   - Makes every volume of a host a mounted file system, from the device to the systemd mount unit, in one call.
   - A device is formatted only when it is blank, which means that neither C(blkid --probe) nor C(wipefs) knows a
