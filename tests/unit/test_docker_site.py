@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugins.module_utils import docker_site, plan
+from plugins.module_utils import plan
+from plugins.module_utils.docker import plan as docker_site
 
 GIB = docker_site.GIB
 

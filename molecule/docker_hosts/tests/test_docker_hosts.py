@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import socket
+import stat
 import subprocess
 from pathlib import Path
 
@@ -56,6 +57,13 @@ def test_public_ports_listen_on_loopback_only():
 def test_packages_come_through_the_shared_cache():
     on("replica1", "apt-get update -qq && cd /tmp && apt-get download -qq hello")
     assert list(Path("/var/lib/imaging-repository/packages").rglob("hello_*.deb"))
+
+
+def test_nobody_else_enters_the_folders():
+    folders = [VOLUMES.parent, VOLUMES, VOLUMES.parent / "devices", VOLUMES.parents[1] / "packages"]
+    assert {str(folder): stat.S_IMODE(folder.stat().st_mode) for folder in folders} == dict.fromkeys(
+        map(str, folders), 0o700
+    )
 
 
 def test_check_mode_shows_the_plan_and_writes_nothing():

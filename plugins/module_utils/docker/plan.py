@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import ipaddress
 import json
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
 
-from .plan import step
+from ..plan import Step, step
 
 SITE_LABEL = "imaging_repository_site"
 SPECIFICATION_LABEL = "imaging_repository_specification"
@@ -25,22 +27,89 @@ GIB = 1024**3
 MIB = 1024**2
 
 
+class Specification(TypedDict):
+    """What cannot be changed in a container that exists: its address, devices and published ports."""
+
+    address: str
+    # Device in the container -> link on this machine; port in the container -> port on loopback.
+    devices: dict[str, str]
+    ports: dict[str, int]
+
+
+class Host(TypedDict):
+    """A host that is wanted."""
+
+    name: str
+    memory_bytes: int
+    specification: Specification
+
+
+class Volume(TypedDict):
+    """A volume that is wanted: its file, and the link that names its loop device."""
+
+    name: str
+    host: str
+    volume: str
+    bytes: int
+    file: str
+    link: str
+
+
+class Want(TypedDict):
+    """All that a site needs; ``replace`` has the full names of hosts that are made anew."""
+
+    name: str
+    cidr: str
+    volumes: list[Volume]
+    hosts: list[Host]
+    replace: list[str]
+
+
+class FoundNetwork(TypedDict):
+    """A network of the engine, with the site of its label."""
+
+    site: str | None
+    cidr: str | None
+
+
+class FoundVolume(TypedDict):
+    """A file of a volume, and its loop device where it is attached."""
+
+    bytes: int
+    loop: str | None
+
+
+class FoundHost(TypedDict):
+    """A container, with the site of its label and the specification that it was made from."""
+
+    site: str | None
+    running: bool
+    memory_bytes: int
+    specification: dict[str, Any]
+
+
+class Found(TypedDict):
+    """What is there. ``packages`` says whether the package cache serves this site; None where there is none."""
+
+    network: FoundNetwork | None
+    packages: bool | None
+    volumes: dict[str, FoundVolume]
+    hosts: dict[str, FoundHost]
+
+
 def packages_address(cidr: str) -> str:
-    """Address of the package cache in the network of a site: the first after the gateway."""
+    """Return the address of the package cache in the network of a site: the first after the gateway."""
     return str(ipaddress.ip_network(cidr)[2])
 
 
-def wanted(site: dict, replace: list[str] | None = None) -> dict:
-    """What the effective site needs.
-
-    Returns ``{"name", "cidr", "replace", "volumes": [{"name", "host", "volume", "bytes", "file", "link"}],
-    "hosts": [{"name", "memory_bytes", "specification"}]}``, where the specification is what cannot be changed
-    in a container that exists: address, devices, ports.
-    """
+def wanted(site: Mapping[str, Any], replace: Sequence[str] | None = None) -> Want:
+    """Return what the effective site needs; `replace` has the short names of hosts that are made anew."""
     name, directory = site["name"], f"{site['docker']['directory']}/{site['name']}"
-    volumes, hosts = [], []
+    volumes: list[Volume] = []
+    hosts: list[Host] = []
     for host in site["hosts"]:
-        full_name, devices = f"{name}-{host['name']}", {}
+        full_name = f"{name}-{host['name']}"
+        devices: dict[str, str] = {}
         for volume in host.get("volumes") or []:
             label = f"{host['name']}-{volume['name']}"
             link = f"{directory}/devices/{label}"
@@ -55,7 +124,7 @@ def wanted(site: dict, replace: list[str] | None = None) -> dict:
                     "link": link,
                 }
             )
-        ports = {}
+        ports: dict[str, int] = {}
         if host.get("public"):
             ports = {"443": site["public"]["https_port"], "80": site["public"]["http_port"]}
         hosts.append(
@@ -78,7 +147,7 @@ def _size(count: int) -> str:
     return f"{count / GIB:g} GiB"
 
 
-def _plan_network(want: dict, found: dict) -> dict:
+def _plan_network(want: Want, found: Found) -> Step:
     network = found["network"]
     if network is None:
         return step("network", want["name"], "create", want["cidr"])
@@ -101,7 +170,7 @@ def _plan_network(want: dict, found: dict) -> dict:
     return step("network", want["name"], "keep", want["cidr"])
 
 
-def _plan_volume(volume: dict, found: dict) -> dict:
+def _plan_volume(volume: Volume, found: Found) -> Step:
     actual = found["volumes"].get(volume["file"])
     if actual is None:
         return step("volume", volume["name"], "create", _size(volume["bytes"]))
@@ -120,11 +189,11 @@ def _plan_volume(volume: dict, found: dict) -> dict:
     return step("volume", volume["name"], "keep", _size(volume["bytes"]))
 
 
-def _difference(old: dict, new: dict) -> str:
+def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}: {old.get(key)} -> {new.get(key)}" for key in sorted(new) if old.get(key) != new.get(key))
 
 
-def _plan_host(host: dict, want: dict, found: dict) -> dict:
+def _plan_host(host: Host, want: Want, found: Found) -> Step:
     actual, name = found["hosts"].get(host["name"]), host["name"]
     memory = f"{host['memory_bytes'] // MIB} MiB"
     if actual is None:
@@ -157,12 +226,8 @@ def _plan_host(host: dict, want: dict, found: dict) -> dict:
     return step("host", name, "change" if changes else "keep", ", ".join(changes) or memory)
 
 
-def plan(want: dict, found: dict) -> list[dict]:
-    """The steps that lead from what was found to what is wanted; see the table above. Never a removal.
-
-    ``found`` is ``{"network": {"site", "cidr"} | None, "packages": whether it serves this site | None,
-    "volumes": {file: {"bytes", "loop"}}, "hosts": {name: {"site", "running", "memory_bytes", "specification"}}}``.
-    """
+def plan(want: Want, found: Found) -> list[Step]:
+    """Return the steps that lead from what was found to what is wanted. Never a removal."""
     packages = {
         None: ("create", "package cache of all sites on this machine"),
         False: ("change", "join the network of this site"),
@@ -186,8 +251,8 @@ def plan(want: dict, found: dict) -> list[dict]:
     return steps
 
 
-def removal(want: dict, found: dict, destroy_volumes: bool) -> list[dict]:
-    """The steps that remove a site: all that carries its label, and its volumes only when asked to."""
+def removal(want: Want, found: Found, destroy_volumes: bool) -> list[Step]:
+    """Return the steps that remove a site: all that carries its label, and its volumes only when asked to."""
     steps = [
         step("host", name, "remove")
         for name, actual in sorted(found["hosts"].items())
@@ -210,6 +275,6 @@ def removal(want: dict, found: dict, destroy_volumes: bool) -> list[dict]:
     return steps
 
 
-def specification_label(specification: dict) -> str:
-    """The specification as a label of the container, from which the next run reads it."""
+def specification_label(specification: Specification) -> str:
+    """Return the specification as a label of the container, from which the next run reads it."""
     return json.dumps(specification, sort_keys=True)
