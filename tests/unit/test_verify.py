@@ -17,8 +17,6 @@ from plugins.module_utils.verify.policy import (
     catalogue_problem,
     fill,
     identifiers,
-    is_paged,
-    list_page,
     missing_headers,
     read_json,
     sample_offsets,
@@ -131,10 +129,6 @@ def test_catalogue_of_several_drivers():
 def test_lists_of_a_policy():
     assert source(POLICY, "instances")["list"] == "/instances"
     assert source({"warm_sources": []}, "instances") is None
-    arguments = {"list": "/l?a=1", "page": {"offset": "since", "count": "limit"}}
-    assert list_page(arguments, 7, 10) == "/l?a=1&since=7&limit=10" and is_paged(arguments)
-    assert list_page({"list": "/l/{offset}-{count}"}, 7, 10) == "/l/7-10"
-    assert list_page({"list": "/l"}, 7, 10) == "/l" and not is_paged({"list": "/l"})
     assert identifiers(["a", {"ID": "b"}], "/l", "ID") == ["a", "b"]
     for answer in ({}, [7], [{"Other": "a"}]):
         with pytest.raises(CheckFailed, match="/l answers no list of ids"):

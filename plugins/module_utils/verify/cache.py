@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..cache_warm.keys import Routes
+from ..cache_warm.sources import is_paged, list_page
 from ..cache_warm.zones import Zone, cached
 from ..cache_zones import DIRECTORY
 from . import policy as policies
@@ -49,7 +50,7 @@ class Cache:
 
     def page(self, source: Mapping[str, Any], offset: int, count: int) -> list[str]:
         """Return the ids of one page of a list."""
-        path = policies.list_page(source, offset, count)
+        path = list_page(source, offset, count)
         status, body = fetch(REFRESH_URL + path, timeout_seconds=10)
         remedy = f"journalctl -u nginx on {self.host}; do the image servers answer?"
         if status != 200:
@@ -62,7 +63,7 @@ class Cache:
         found: list[str] = []
         while page := self.page(source, len(found), source.get("page_size", SAMPLE_PAGE_SIZE)):
             found += page
-            if not policies.is_paged(source):
+            if not is_paged(source):
                 break
         return found
 
@@ -71,7 +72,7 @@ class Cache:
         studies, images = (policies.source(self.policy, what) for what in ("studies", "instances"))
         if studies:
             self.studies = self.read_all(studies)
-        if images and policies.is_paged(images):
+        if images and is_paged(images):
             for offset in policies.sample_offsets(self.catalogued(), SAMPLE_PAGES, SAMPLE_PAGE_SIZE):
                 self.instances += self.page(images, offset, SAMPLE_PAGE_SIZE)
         elif images:

@@ -33,20 +33,6 @@ def source(policy: Mapping[str, Any], what: str) -> Mapping[str, Any] | None:
     return next((entry for entry in policy["warm_sources"] if entry["name"] == name), None)
 
 
-def list_page(entry: Mapping[str, Any], offset: int, count: int) -> str:
-    """Return the path of one page of a warm source's list; of a list without pages its path."""
-    address: str = entry["list"]
-    if "page" in entry:
-        mark = "&" if "?" in address else "?"
-        return f"{address}{mark}{entry['page']['offset']}={offset}&{entry['page']['count']}={count}"
-    return address.replace("{offset}", str(offset)).replace("{count}", str(count))
-
-
-def is_paged(entry: Mapping[str, Any]) -> bool:
-    """Return whether a warm source's list is asked for in pages."""
-    return "page" in entry or "{offset}" in entry["list"]
-
-
 def identifiers(answer: Any, path: str, field: str) -> list[str]:
     """Return the ids that a list answers: texts, or objects that hold their id in a field."""
     found = (
