@@ -100,6 +100,7 @@ def host_variables(schema: Schema, site: dict[str, Any], host: dict[str, Any], c
         "host_volumes": host["volumes"],
         "host_features": [feature.name for feature in features],
         "host_verbs": site_file.verbs(features),
+        "host_packages": list(dict.fromkeys(package for feature in features for package in feature.packages)),
         "host_drivers": site_file.host_drivers(schema, site, host),
     }
     if site["provider"] == "docker":

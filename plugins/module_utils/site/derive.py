@@ -25,6 +25,7 @@ class UsedPort(TypedDict):
     description: str
     feature: str
     loopback: bool
+    programs: list[str]
 
 
 def site_drivers(schema: Schema, site: Mapping[str, Any]) -> list[str]:
@@ -95,6 +96,7 @@ def site_ports(schema: Schema, site: Mapping[str, Any]) -> list[UsedPort]:
             "description": port.description,
             "feature": feature.name,
             "loopback": port.loopback,
+            "programs": list(port.programs),
         }
         for feature in features_on(schema, site)
         for port in feature.ports

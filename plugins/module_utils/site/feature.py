@@ -86,6 +86,8 @@ class Port:
     description: str
     protocol: str = "tcp"
     loopback: bool = False
+    # The names of the processes that listen there: others are in the way.
+    programs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,8 @@ class Feature:
     secrets: tuple[str, ...] = ()
     users: Mapping[str, int] = dataclass_field(default_factory=dict)
     ports: tuple[Port, ...] = ()
+    # Debian packages that its hosts must be able to install.
+    packages: tuple[str, ...] = ()
     # The names of its files in tasks/, without .yml.
     verbs: tuple[str, ...] = ()
     # Functions of the feature's meta/checks.py: each with the keys whose values it needs.
@@ -189,9 +193,16 @@ def _feature(name: str, data: Mapping[str, Any], verbs: tuple[str, ...]) -> Feat
         secrets=tuple(data.get("secrets", ())),
         users=data.get("users", {}),
         ports=tuple(
-            Port(port["port"], port["description"], port.get("protocol", "tcp"), port.get("from") == "loopback")
+            Port(
+                port["port"],
+                port["description"],
+                port.get("protocol", "tcp"),
+                port.get("from") == "loopback",
+                tuple(port.get("programs", ())),
+            )
             for port in data.get("ports", [])
         ),
+        packages=tuple(data.get("packages", ())),
         verbs=verbs,
     )
 

@@ -164,8 +164,18 @@ FEATURE = Field(
                     "description": replace(_DESCRIPTION, description="Who uses it, for messages."),
                     "protocol": Field("choice", "The protocol; left out, tcp.", choices=("tcp", "udp")),
                     "from": Field("choice", "It answers only its own host.", choices=("loopback",)),
+                    "programs": Field(
+                        "list",
+                        "Processes that may listen there; preflight refuses a host where another one does.",
+                        item=Field("text", "The name of a process.", example="nginx"),
+                    ),
                 },
             ),
+        ),
+        "packages": Field(
+            "list",
+            "Debian packages that its hosts need; preflight refuses a host that cannot install one.",
+            item=Field("text", "A package.", example="nginx"),
         ),
     },
 )

@@ -1,0 +1,134 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
+"""Ansible module host_preflight."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_preflight
+short_description: Asks a host whether a site can be made on it, before anything is written
+version_added: 0.2.0
+description:
+  - Looks at the release of the system, at the numbers of users and groups, at the ports in use and at the packages that
+    apt can install. Returns everything that is wrong at once and never fails because of it.
+  - Changes nothing but the lists of apt, and these only where packages are missing and the lists are older than a day.
+options:
+  name:
+    description: How the sentences call the host.
+    type: str
+    required: true
+  release:
+    description: Number of the Debian release that the host must run; not looked at by default.
+    type: str
+  release_remedy:
+    description: What to do with a host of another release; by default it says to install the right one.
+    type: str
+    default: ""
+  users:
+    description: Numbers that users and groups of these names must have, where they exist, and nobody else may have.
+    type: dict
+    default: {}
+  ports:
+    description:
+      - Dictionaries C(port), C(protocol), C(description), C(loopback) (only requests of the host itself are answered) and
+        C(programs), the names of processes that are the site's own.
+    type: list
+    elements: dict
+    default: []
+  packages:
+    description: Packages that must be installed or possible to install.
+    type: list
+    elements: str
+    default: []
+attributes:
+  check_mode:
+    support: full
+    description: Does not fetch the lists of apt; packages are then looked at only where the lists are of today.
+  diff_mode:
+    support: none
+    description: Only reads.
+author: The imaging.repository authors
+"""
+
+EXAMPLES = r"""
+- name: Look at this host
+  imaging.repository.host_preflight:
+    name: "{{ host_name }}"
+    release: "13"
+    users: {postgres: 951}
+    ports:
+      - {port: 5432, description: PostgreSQL, programs: [postgres]}
+    packages: [postgresql-17]
+  register: result
+"""
+
+RETURN = r"""
+lines:
+  description: One sentence for each problem, which begins with the name of the host.
+  returned: always
+  type: list
+  elements: str
+  sample: ["replica1: port 8042 is in use by python3 (pid 123), and the image server needs it; stop python3, or ..."]
+"""
+
+import grp
+import pwd
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils.preflight import packages, ports, release, users
+
+
+def port_problems(wanted: list[dict]) -> list[str]:
+    """Return the ports that others have."""
+    found = [
+        listener for listener in ports.read_listeners() if any(ports.is_in_the_way(listener, one) for one in wanted)
+    ]
+    return ports.problems(wanted, found, ports.read_programs({listener.inode for listener in found}))
+
+
+def user_problems(wanted: dict[str, int]) -> list[str]:
+    """Return the users and groups that are in the way."""
+    known = [users.Entry(entry.pw_name, entry.pw_uid) for entry in pwd.getpwall()]
+    groups = [users.Entry(entry.gr_name, entry.gr_gid) for entry in grp.getgrall()]
+    return users.problems({name: int(number) for name, number in wanted.items()}, known, groups)
+
+
+def os_release() -> str:
+    """Return what the host says of its system."""
+    try:
+        with open("/etc/os-release", encoding="utf-8") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "release": {"type": "str"},
+            "release_remedy": {"type": "str", "default": ""},
+            "users": {"type": "dict", "default": {}},
+            "ports": {"type": "list", "elements": "dict", "default": []},
+            "packages": {"type": "list", "elements": "str", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    parameters = module.params
+    wanted, found = parameters["release"], []
+    if wanted:
+        found = release.problems(os_release(), wanted, parameters["release_remedy"])
+    # The packages of another release would only be missing.
+    other_release = bool(found)
+    found += user_problems(parameters["users"])
+    found += port_problems(parameters["ports"])
+    if not other_release:
+        found += packages.problems(parameters["packages"], update=not module.check_mode)
+    module.exit_json(changed=False, lines=[f"{parameters['name']}: {problem}" for problem in found])
+
+
+if __name__ == "__main__":
+    main()
