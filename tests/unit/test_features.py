@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,7 @@ def shaped(draw: st.DrawFn, field: site_file.Field, depth: int = 0) -> Any:
 
 
 @given(content=st.one_of(shaped(site_file.FEATURE), ANY_YAML), overrides=st.sampled_from([DEMO, {"x": 1}, {"y": {}}]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_nothing_raises_whatever_a_feature_holds(content: Any, overrides: Any) -> None:
     found, problems = site_file.parse("x", content)
     assert (found is None) == bool(problems)
@@ -156,6 +157,7 @@ STATIC_IMAGES = "{description: A., driver: true, on: [image_server], extends: {i
 LISTEN = "{port: 8090, from: [cache]}"
 
 
+@functools.cache
 def with_images() -> site_file.Schema:
     return schema(feature("image_server_images", STATIC_IMAGES % LISTEN))
 

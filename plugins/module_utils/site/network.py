@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ..firewall import ALL_HOSTS, Firewall, FirewallRule
@@ -60,6 +61,7 @@ def site_network(site: Mapping[str, Any]) -> str | None:
     return found if isinstance(found, str) else None
 
 
+@lru_cache(maxsize=4096)
 def chosen_address(cidr: str, position: int, replica: int) -> str | None:
     """Return the address of a host, or None where the network or the entry is too small."""
     network = ipaddress.IPv4Network(cidr)
