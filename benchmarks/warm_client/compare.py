@@ -110,9 +110,9 @@ def cache_warm(directory: pathlib.Path) -> tuple[float, float]:
         path.unlink()
     began = time.perf_counter()
     subprocess.run(
-        [sys.executable, "-m", "cache_warm", "--config", directory / "config.json", "run"],
+        [sys.executable, "-m", "module_utils.cache_warm", "--config", directory / "config.json", "run"],
         check=True,
-        cwd=REPOSITORY / "plugins/module_utils",
+        cwd=REPOSITORY / "plugins",
         stderr=subprocess.DEVNULL,
     )
     seconds = time.perf_counter() - began

@@ -144,8 +144,8 @@ class Warm:
 
     def start(self) -> subprocess.Popen:
         return subprocess.Popen(
-            [sys.executable, "-B", "-m", "cache_warm", "--config", self._configuration, "run"],
-            env=os.environ | {"PYTHONPATH": str(PROJECT / "plugins/module_utils")},
+            [sys.executable, "-B", "-m", "module_utils.cache_warm", "--config", self._configuration, "run"],
+            env=os.environ | {"PYTHONPATH": str(PROJECT / "plugins")},
             stderr=subprocess.PIPE,
             text=True,
         )

@@ -50,6 +50,9 @@ class ActionModule(ActionBase):
             if not os.path.isdir(directory):
                 raise AnsibleActionFail(f"file_tree: {source} is not a directory on the controller; give a directory")
         tree = read_tree(directories, places)
+        include = arguments.get("include")
+        if include:
+            tree = {path: content for path, content in tree.items() if path.split(os.sep)[0] in include}
         arguments["digests"] = {path: hashlib.sha256(content).hexdigest() for path, content in tree.items()}
         result = self._execute_module(module_args=arguments, task_vars=task_vars)
         missing = result.pop("missing", [])

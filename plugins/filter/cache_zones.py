@@ -1,6 +1,6 @@
 # Copyright (c) 2026, the imaging.repository authors
 # SPDX-License-Identifier: BSD-2-Clause
-"""Filters about the sizes of the cache's zones; what they compute is in module_utils/cache_zones.py."""
+"""Filters about the sizes of the cache's zones; what they compute is in module_utils.nginx_cache.sizes.py."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _value:
 
 from collections.abc import Callable
 
-from ..module_utils.cache_zones import cache_zones, zone_problems, zone_warnings
+from ..module_utils.nginx_cache.sizes import cache_zones, zone_problems, zone_warnings
 
 
 class FilterModule:

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The entries of nginx's cache as files: which there are, removed from disk or fetched anew.
 
-nginx 1.26 keeps an entry in a file below its zone's directory, in two levels of subdirectories (levels=1:2), named by
+nginx keeps an entry in a file below its zone's directory, in two levels of subdirectories (levels=1:2), named by
 the MD5 of its key: ``ngx_http_file_cache_header_t``, ``\\nKEY: <key>\\n``, the headers of the image server, the body
-(cache_warm/zones.py). An entry whose file is gone is fetched again when somebody asks for it; the zone's count of bytes
+(nginx_cache/zone_files.py). An entry whose file is gone is fetched again when somebody asks for it; the zone's count of bytes
 falls when the entry would have expired.
 """
 
@@ -23,8 +23,8 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from .cache_warm.keys import Routes
-from .cache_warm.zones import HEADER, HEADER_BYTES, KEY_MARK, VERSION
+from .nginx_cache.keys import Routes
+from .nginx_cache.zone_files import HEADER, HEADER_BYTES, KEY_MARK, VERSION, leaf_names, leaf_of
 
 # The longest path that nginx takes (large_client_header_buffers) is 8 KiB; most keys are shorter than this.
 _READ_BYTES = 1024
@@ -54,7 +54,7 @@ class Selection(NamedTuple):
     path: str = ""
     digest: str = ""
     ids: frozenset[str] = frozenset()
-    pattern: re.Pattern | None = None
+    pattern: re.Pattern[str] | None = None
 
     def matches(self, key: str) -> bool:
         """Return whether the entry of a key is meant."""
@@ -67,7 +67,7 @@ class Selection(NamedTuple):
 
 
 def read_entry(zone: str, file: str, directory: int) -> Entry | None:
-    """Return the entry in a file; None if it is none, which is all that is not exactly as nginx 1.26 writes it.
+    """Return the entry in a file; None if it is none, which is all that is not exactly as nginx writes it.
 
     `directory`: a descriptor of the file's directory, so that no link on the way there is followed.
     """
@@ -106,10 +106,7 @@ def leaves(directory: str, digest: str = "") -> Iterator[tuple[str, int]]:
 
     `digest`: only the directory of this name's file.
     """
-    names = [f"{one:x}/{two:02x}" for one in range(16) for two in range(256)]
-    if digest:
-        names = [f"{digest[31]}/{digest[29:31]}"]
-    for name in names:
+    for name in [leaf_of(digest)] if digest else leaf_names():
         path = f"{directory}/{name}"
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -236,7 +233,7 @@ def selection_of(
             return Selection(pattern=re.compile(text[1:]))
         except re.error as error:
             raise EntriesError(
-                f"{text}: is no regular expression ({error}); correct it, for example ~^/instances/[^/]+/rendered"
+                f"{text}: is no regular expression ({error}); correct it, for example ~^/images/[^/]+/picture"
             ) from error
     if text.startswith(("/", "http://", "https://")):
         path = text
@@ -247,7 +244,7 @@ def selection_of(
         if key is None:
             raise EntriesError(
                 f"{text}: no route of the cache policy serves it; correct the URL, or name several pages "
-                "by a pattern, for example ~^/instances/"
+                "by a pattern, for example ~^/images/"
             )
         return Selection(path=path, digest=key.digest)
     if not _STUDY(text):

@@ -9,8 +9,9 @@ import json
 import os
 import time
 from collections.abc import Callable
+from typing import Any
 
-from .cache_warm.status import replace_file
+from . import files
 
 UNIT = "cache-warm.service"
 PROGRAM = "/usr/local/bin/cache-warm"
@@ -84,7 +85,7 @@ def write_order(refresh: bool, directory: str = STATE_DIRECTORY) -> None:
     if not refresh and read_order(directory) is not None:
         return
     os.makedirs(directory, mode=0o755, exist_ok=True)
-    replace_file(os.path.join(directory, "unfinished"), json.dumps({"refresh": refresh}))
+    files.write(os.path.join(directory, "unfinished"), json.dumps({"refresh": refresh}))
 
 
 class Service:
@@ -110,7 +111,7 @@ class Service:
 
     def count(self) -> int:
         """Return how many pages there are; nothing is warmed."""
-        return self._json("count")["total"]
+        return int(self._json("count")["total"])
 
     def begin(self, refresh: bool) -> bool:
         """Start a warm, if none runs; return whether one was started."""
@@ -137,7 +138,7 @@ class Service:
             seconds = min(seconds * 1.2, 2.0)
         return state
 
-    def report(self, state: State) -> dict:
+    def report(self, state: State) -> dict[str, Any]:
         """Return the report of the run that ended in `state`; raise ServiceError if it did not come to a report."""
         if not state.exited or state.status not in REPORTED:
             raise ServiceError(_ending(state) + self._journal(state))
@@ -151,7 +152,7 @@ class Service:
             pass
         raise ServiceError("cache-warm ended without a report" + self._journal(state))
 
-    def _json(self, command: str) -> dict:
+    def _json(self, command: str) -> dict[str, Any]:
         words = [PROGRAM, command] + ([] if command == "count" else ["--json"])
         status, output, errors = self._run(words)
         try:

@@ -120,7 +120,7 @@ failures:
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.cache_entries import Cache, EntriesError, pages, purge, refresh, selection_of
-from ..module_utils.cache_warm.keys import Routes
+from ..module_utils.nginx_cache.keys import Routes
 from ..module_utils.progress import Progress
 
 MOST_PAGES = 1000

@@ -22,6 +22,10 @@ options:
     type: list
     elements: raw
     required: true
+  include:
+    description: Names of files and directories of the sources; where it is given, what is beside them is left out.
+    type: list
+    elements: str
   dest:
     description: The directory on the host. It is made where it is missing.
     type: path
@@ -75,6 +79,8 @@ import zlib
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils import files
+
 FILE_MODE = 0o644
 DIRECTORY_MODE = 0o755
 
@@ -118,12 +124,7 @@ def make_directories(dest: str, relative: str) -> None:
 def write_file(dest: str, relative: str, content: bytes) -> None:
     """Replace one file at once."""
     make_directories(dest, relative)
-    path = os.path.join(dest, relative)
-    new = f"{path}.new"
-    with open(new, "wb") as file:
-        file.write(content)
-    os.chmod(new, FILE_MODE)
-    os.replace(new, path)
+    files.write(os.path.join(dest, relative), content, mode=FILE_MODE)
 
 
 def remove_file(dest: str, relative: str) -> None:
@@ -140,6 +141,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "sources": {"type": "list", "elements": "raw", "required": True},
+            "include": {"type": "list", "elements": "str"},
             "dest": {"type": "path", "required": True},
             "keep": {"type": "list", "elements": "str", "default": []},
             "digests": {"type": "dict"},

@@ -5,34 +5,30 @@
 from __future__ import annotations
 
 import gzip
-import importlib.machinery
-import importlib.util
 import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 import time
+from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-PROGRAM = Path(__file__).parents[2] / "roles/cache/files/cache-metrics"
+from plugins.module_utils.cache_metrics.zones import measure
+from plugins.module_utils.percentile import percentile
+
 ROUTES = {"thumbnail": "thumbnails", "tile": "tiles", "list": "lists"}
 
 
-def load() -> ModuleType:
-    """The program as a module: its file is named as the command."""
-    loader = importlib.machinery.SourceFileLoader("cache_metrics", str(PROGRAM))
-    specification = importlib.util.spec_from_loader("cache_metrics", loader)
-    module = importlib.util.module_from_spec(specification)
-    loader.exec_module(module)
-    return module
-
-
-program = load()
+def run(configuration: Path, *arguments: str, **options) -> subprocess.CompletedProcess:
+    """Run the command as it is installed: as a module of a package."""
+    command = [sys.executable, "-B", "-m", "module_utils.cache_metrics", "--config", configuration, *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "plugins")}
+    return subprocess.run(command, text=True, capture_output=True, env=environment, **options)
 
 
 def line(
@@ -81,15 +77,15 @@ def append(site: dict, *lines: bytes) -> None:
 
 def metrics(site: dict) -> dict[str, float]:
     """Collect, and return what is in the file for Prometheus."""
-    subprocess.run([PROGRAM, "--config", Path(site["state_directory"], "configuration.json"), "collect"], check=True)
+    run(Path(site["state_directory"], "configuration.json"), "collect", check=True)
     text = Path(site["state_directory"], "cache.prom").read_text()
-    return {name: float(value) for name, value in re.findall(r"^(imaging_\S+) (\S+)$", text, re.MULTILINE)}
+    return {name: float(value) for name, value in re.findall(r"^imaging_repository_(\S+) (\S+)$", text, re.MULTILINE)}
 
 
 def counted(site: dict, status: str = "HIT") -> float:
     """How many thumbnails have had a status until now."""
-    labels = f'zone="thumbnails",route="thumbnail",status="{status}"'
-    return metrics(site).get(f"imaging_cache_requests_total{{{labels}}}", 0)
+    labels = f'route="thumbnail",status="{status}",zone="thumbnails"'
+    return metrics(site).get(f"cache_requests_total{{{labels}}}", 0)
 
 
 def test_metrics_count_visitors_by_zone_route_and_status(site) -> None:
@@ -105,18 +101,17 @@ def test_metrics_count_visitors_by_zone_route_and_status(site) -> None:
         line(route="gone"),
     )
     found = metrics(site)
-    thumbnail = 'zone="thumbnails",route="thumbnail",status='
-    assert found[f'imaging_cache_requests_total{{{thumbnail}"HIT"}}'] == 2
-    assert found[f'imaging_cache_requests_total{{{thumbnail}"MISS"}}'] == 1
-    assert found[f'imaging_cache_sent_bytes_total{{{thumbnail}"HIT"}}'] == 200
-    assert found[f'imaging_cache_request_seconds_bucket{{{thumbnail}"HIT",le="0.005"}}'] == 2
-    slow = [
-        found[f'imaging_cache_request_seconds_bucket{{{thumbnail}"MISS",le="{le}"}}'] for le in ("0.25", "0.5", "+Inf")
-    ]
+    hit = 'route="thumbnail",status="HIT",zone="thumbnails"'
+    miss = hit.replace("HIT", "MISS")
+    assert found[f"cache_requests_total{{{hit}}}"] == 2
+    assert found[f"cache_requests_total{{{miss}}}"] == 1
+    assert found[f"cache_sent_bytes_total{{{hit}}}"] == 200
+    assert found[f'cache_request_seconds_bucket{{le="0.005",{hit}}}'] == 2
+    slow = [found[f'cache_request_seconds_bucket{{le="{le}",{miss}}}'] for le in ("0.25", "0.5", "+Inf")]
     assert slow == [0, 1, 1]
-    tile = 'zone="tiles",route="tile",status="MISS"'
-    assert [found[f'imaging_cache_request_seconds_bucket{{{tile},le="{le}"}}'] for le in ("10.0", "+Inf")] == [0, 1]
-    assert found[f"imaging_cache_request_seconds_sum{{{tile}}}"] == 20
+    tile = 'route="tile",status="MISS",zone="tiles"'
+    assert [found[f'cache_request_seconds_bucket{{le="{le}",{tile}}}'] for le in ("10.0", "+Inf")] == [0, 1]
+    assert found[f"cache_request_seconds_sum{{{tile}}}"] == 20
     assert not [name for name in found if "BYPASS" in name or "gone" in name or 'route=""' in name]
 
 
@@ -214,23 +209,21 @@ def fill(zone: dict, entries: int) -> None:
 def test_zones_are_measured(site) -> None:
     fill(site["zones"][0], 300)
     found = metrics(site)
-    assert found['imaging_cache_zone_entries{zone="thumbnails"}'] == 300
-    assert found['imaging_cache_zone_bytes{zone="thumbnails"}'] == 300 * 4096
-    assert found['imaging_cache_zone_max_bytes{zone="thumbnails"}'] == 4 << 20
-    assert found['imaging_cache_zone_max_entries{zone="thumbnails"}'] == 8000
-    assert found['imaging_cache_zone_entries{zone="tiles"}'] == 0
+    assert found['cache_zone_entries{zone="thumbnails"}'] == 300
+    assert found['cache_zone_bytes{zone="thumbnails"}'] == 300 * 4096
+    assert found['cache_zone_max_bytes{zone="thumbnails"}'] == 4 << 20
+    assert found['cache_zone_max_entries{zone="thumbnails"}'] == 8000
+    assert found['cache_zone_entries{zone="tiles"}'] == 0
 
 
 def test_large_zones_are_extrapolated(site) -> None:
     fill(site["zones"][0], 9000)
-    assert abs(program.measure(site["zones"][0], sample=2000)["entries"] - 9000) < 1000
+    assert abs(measure(site["zones"][0], files=2000).entries - 9000) < 1000
 
 
 def stats(site: dict, *arguments: str) -> str:
     configuration = Path(site["state_directory"], "configuration.json")
-    return subprocess.run(
-        [PROGRAM, "--config", configuration, "stats", *arguments], check=True, text=True, stdout=subprocess.PIPE
-    ).stdout
+    return run(configuration, "stats", *arguments, check=True).stdout
 
 
 def test_statistics_are_of_the_last_day_in_all_files_of_the_log(site) -> None:
@@ -271,11 +264,11 @@ def test_table_is_for_people(site) -> None:
 
 
 def test_without_configuration_it_says_what_to_do(tmp_path) -> None:
-    done = subprocess.run([PROGRAM, "--config", tmp_path / "none.json", "collect"], text=True, capture_output=True)
+    done = run(tmp_path / "none.json", "collect")
     assert done.returncode == 1 and "run playbooks/configure.yml" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_percentiles() -> None:
-    counts = program.Counter({1: 98, 5: 1, 9: 1})
-    assert [program.percentile(counts, fraction) for fraction in (0.5, 0.98, 0.99, 1)] == [1, 1, 5, 9]
-    assert program.percentile(program.Counter(), 0.5) == 0
+    counts = Counter({1: 98, 5: 1, 9: 1})
+    assert [percentile(counts, fraction) for fraction in (0.5, 0.98, 0.99, 1)] == [1, 1, 5, 9]
+    assert percentile(Counter(), 0.5) == 0

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from plugins.module_utils.cache_warm.sources import list_page
+from plugins.module_utils.cache_warm.paging import list_page
 
 PROJECT = Path(__file__).parents[2]
 POLICY = yaml.safe_load((PROJECT / "roles/image_server_orthanc/meta/policy.yml").read_text(encoding="utf-8"))

@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import multiprocessing
 
 import pytest
 
-from plugins.module_utils.cache_warm import command
-from plugins.module_utils.cache_warm.configuration import Configuration, ConfigurationError, load, problems
+from plugins.module_utils.cache_warm import checks, command
+from plugins.module_utils.cache_warm.configuration import Configuration, ConfigurationError, load
 from plugins.module_utils.cache_warm.report import Report
 
 ROUTE = {
@@ -44,6 +45,11 @@ def written(tmp_path, content) -> str:
     return str(path)
 
 
+def problems(content) -> list[str]:
+    """Return what is wrong with the content of a configuration file."""
+    return checks.problems(content, [field.name for field in dataclasses.fields(Configuration)])
+
+
 def test_right_settings(tmp_path):
     assert problems(settings()) == []
     loaded = load(written(tmp_path, settings(windows=["22:30-06:00"], share={"index": 1, "count": 2})))
@@ -53,7 +59,7 @@ def test_right_settings(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"concurency": 3}, "concurency: there is no such setting; write concurrency"),
+        ({"concurency": 3}, "concurency: is unknown; did you mean concurrency?"),
         ({"probe": ""}, "probe: missing; take it from the image server's cache policy"),
         ({"url": "127.0.0.1:8081"}, "url: '127.0.0.1:8081' is no URL; write e.g. http://127.0.0.1:8081"),
         ({"url": "http://[1"}, "url: 'http://[1' is no URL; write e.g. http://127.0.0.1:8081"),

@@ -11,12 +11,15 @@ import urllib.parse
 
 import pytest
 
-from plugins.module_utils.cache_warm import engine as engine_module
+from plugins.module_utils.cache_warm import engine, feed
+from plugins.module_utils.cache_warm.answer import Answer
 from plugins.module_utils.cache_warm.configuration import Configuration
-from plugins.module_utils.cache_warm.engine import Engine, Judge, Limits, job_name, valid_seconds
+from plugins.module_utils.cache_warm.engine import Engine, job_name
 from plugins.module_utils.cache_warm.journal import Journal
+from plugins.module_utils.cache_warm.judge import Judge
+from plugins.module_utils.cache_warm.limits import Limits
 from plugins.module_utils.cache_warm.sample import Sample
-from plugins.module_utils.cache_warm.transport import Answer
+from plugins.module_utils.nginx_cache.zone_files import valid_seconds
 
 PROBE = "/images?since=0&limit=1"
 IMAGES = {
@@ -196,7 +199,7 @@ def test_pages_that_share_a_key_are_one_request(run, tmp_path):
 def test_what_no_route_serves_fails_but_not_in_a_log(run, tmp_path):
     (tmp_path / "urls").write_text("/images/a\n/elsewhere\n")
     report, _transport = run(server({}), sources=({"name": "urls", "kind": "urls", "file": str(tmp_path / "urls")},))
-    assert report.failures == {engine_module.UNSERVED: {"count": 1, "examples": ["/elsewhere"]}}
+    assert report.failures == {feed.UNSERVED: {"count": 1, "examples": ["/elsewhere"]}}
     (tmp_path / "map.xml").write_text(
         "<urlset><url><loc>http://a/images/a</loc></url><url><loc>http://a/</loc></url></urlset>"
     )
@@ -221,10 +224,10 @@ def test_empty_site(run):
 def test_memory_is_bounded_by_a_batch(run, monkeypatch):
     waiting = []
     tell = Engine._tell
-    monkeypatch.setattr(Engine, "_tell", lambda engine: (waiting.append(len(engine._ready)), tell(engine)))
+    monkeypatch.setattr(Engine, "_tell", lambda engine: (waiting.append(len(engine._queue.ready)), tell(engine)))
     report, _ = run(server({"/images": 4000}))
     assert report.outcomes["miss"] == 8000
-    assert max(waiting) <= 2 * Engine.batch_size
+    assert max(waiting) <= 2 * feed.BATCH_SIZE
 
 
 def test_waiting_retries_are_bounded(run, monkeypatch):
@@ -238,7 +241,7 @@ def test_waiting_retries_are_bounded(run, monkeypatch):
         limits=Limits(give_up_after=10**9),
     )
     assert report.outcomes["failed"] == 4000
-    assert max(waiting) <= Engine.waiting_per_slot * 2 + Engine.batch_size
+    assert max(waiting) <= Engine.waiting_per_slot * 2 + feed.BATCH_SIZE
     assert report.failures["HTTP 503"]["count"] == 4000 and len(report.failures["HTTP 503"]["examples"]) == 20
 
 
@@ -502,7 +505,7 @@ def test_waits_for_its_window(run, monkeypatch):
             self.looks += 1
             return "22:30" if self.looks < 100 else ""
 
-    monkeypatch.setattr(engine_module, "Windows", Closed)
+    monkeypatch.setattr(engine, "Windows", Closed)
     report, transport = run(server({"/images": 5}))
     assert report.outcomes["miss"] == 10
     assert min(transport.asked_at) > 90

@@ -23,8 +23,39 @@ from plugins.module_utils.cache_warm.items import Item
 from plugins.module_utils.cache_warm.journal import FAILED, Failure, Journal, JournalError, fingerprint
 
 
+def known(journal: Journal, pages) -> set[str]:
+    """Return which of the pages are finished."""
+    by_fingerprint = {fingerprint(page): page for page in pages}
+    return {by_fingerprint[number] for number in journal.finished(by_fingerprint)}
+
+
 def item(path: str) -> Item:
-    return Item(path, "instances", True, False, "thumbnail")
+    return Item(path, "instances", True, False)
+
+
+def test_a_journal_of_an_older_version_is_begun_anew(tmp_path):
+    with sqlite3.connect(tmp_path / "journal.sqlite") as database:
+        database.executescript(
+            """
+            CREATE TABLE job (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+            CREATE TABLE cursor (source TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+            CREATE TABLE outcome (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+            CREATE TABLE page (fingerprint INTEGER PRIMARY KEY, outcome INTEGER NOT NULL);
+            CREATE TABLE failure (fingerprint INTEGER PRIMARY KEY, cause TEXT NOT NULL, path TEXT NOT NULL,
+                                  source TEXT NOT NULL, optional INTEGER NOT NULL, refresh INTEGER NOT NULL,
+                                  route TEXT NOT NULL);
+            INSERT INTO job VALUES ('job', 'job');
+            INSERT INTO cursor VALUES ('instances', '7');
+            INSERT INTO failure VALUES (1, 'time-out', '/a', 'instances', 0, 0, 'thumbnail');
+            """
+        )
+    database.close()
+    with Journal(tmp_path, "job") as journal:
+        assert not journal.resumed and not journal.problems
+        assert journal.cursor("instances") is None and not journal.failures()
+        journal.note("/b", FAILED, item("/b"), "HTTP 500")
+    with Journal(tmp_path, "job") as journal:
+        assert journal.resumed and journal.failures() == [Failure(item("/b"), "HTTP 500")]
 
 
 def damaged(path: Path) -> None:
@@ -42,15 +73,15 @@ def test_fingerprint_is_the_beginning_of_the_md5():
 
 def test_an_unfinished_job_goes_on(tmp_path):
     with Journal(tmp_path, "job") as journal:
-        assert not journal.resumed and journal.known(["/a"]) == set() and journal.outcomes() == {}
+        assert not journal.resumed and known(journal, ["/a"]) == set() and journal.outcomes() == {}
         journal.note("/a", "cached")
         journal.note("/b", "absent")
         journal.set_cursor("instances", {"since": 500})
-        assert journal.known(["/a", "/b", "/c"]) == {"/a", "/b"}
+        assert known(journal, ["/a", "/b", "/c"]) == {"/a", "/b"}
         assert journal.cursor("instances") == {"since": 500}
     with Journal(tmp_path, "job") as journal:
         assert journal.resumed and not journal.problems
-        assert journal.known(["/a", "/b", "/c"]) == {"/a", "/b"}
+        assert known(journal, ["/a", "/b", "/c"]) == {"/a", "/b"}
         assert journal.finished([fingerprint("/a"), 5]) == {fingerprint("/a")}
         assert journal.cursor("instances") == {"since": 500} and journal.cursor("series") is None
         assert journal.outcomes() == {"cached": 1, "absent": 1}
@@ -65,7 +96,7 @@ def test_another_job_and_one_after_the_end_begin_anew(tmp_path, complete: bool, 
         if complete:
             journal.complete()
     with Journal(tmp_path, second) as journal:
-        assert not journal.resumed and not journal.known(["/a"]) and not journal.outcomes()
+        assert not journal.resumed and not known(journal, ["/a"]) and not journal.outcomes()
         assert journal.cursor("instances") is None and not journal.failures()
 
 
@@ -74,16 +105,16 @@ def test_failures_are_kept_with_their_items_and_are_not_final(tmp_path):
         journal.note("/a", "cached")
         for path in ("/a", "/b", "/c"):
             journal.note(path, FAILED, item(path), "time-out")
-        assert journal.known(["/a", "/b"]) == set()
+        assert known(journal, ["/a", "/b"]) == set()
     with Journal(tmp_path, "job") as journal:
-        assert journal.known(["/a", "/b"]) == set()
+        assert known(journal, ["/a", "/b"]) == set()
         assert journal.failures() == [Failure(item(path), "time-out") for path in ("/a", "/b", "/c")]
         assert journal.outcomes() == {FAILED: 3}
         journal.note("/b", "cached")
         journal.commit()
-        assert journal.known(["/b", "/c"]) == {"/b"}
+        assert known(journal, ["/b", "/c"]) == {"/b"}
         journal.note("/b", FAILED, item("/b"), "HTTP 500")
-        assert journal.known(["/b"]) == set()
+        assert known(journal, ["/b"]) == set()
         journal.note("/b", "cached")
         journal.note("/c", FAILED, item("/c"), "HTTP 500")
         assert journal.failures(1) == [Failure(item("/c"), "HTTP 500")]
@@ -97,7 +128,7 @@ def test_many_pages_are_looked_up_at_once(tmp_path):
         for number in range(12_000):
             journal.note(f"/{number}", "cached")
         journal.commit()
-        assert len(journal.known(f"/{number}" for number in range(0, 50_000, 2))) == 6000
+        assert len(known(journal, (f"/{number}" for number in range(0, 50_000, 2)))) == 6000
 
 
 def test_what_is_noted_is_written_within_a_second(tmp_path, monkeypatch):
@@ -139,7 +170,7 @@ def test_the_clock_of_the_day_does_not_matter(tmp_path, monkeypatch):
     for file in tmp_path.iterdir():
         os.utime(file, (2**33, 2**33))
     with Journal(tmp_path, "job") as journal:
-        assert journal.known(["/a"])
+        assert known(journal, ["/a"])
 
 
 def test_two_at_once_are_refused(tmp_path):
@@ -157,7 +188,7 @@ def test_a_file_that_is_no_journal_is_moved_aside(tmp_path, rubbish: bytes):
         assert "damaged" in journal.problems[0] and str(tmp_path / "journal.sqlite.damaged") in journal.problems[0]
         assert (tmp_path / "journal.sqlite.damaged").read_bytes() == rubbish
     with Journal(tmp_path, "job") as journal:
-        assert journal.resumed and journal.known(["/a"]) and not journal.problems
+        assert journal.resumed and known(journal, ["/a"]) and not journal.problems
 
 
 def test_a_damaged_journal_is_moved_aside(tmp_path):
@@ -167,7 +198,7 @@ def test_a_damaged_journal_is_moved_aside(tmp_path):
     damaged(tmp_path / "journal.sqlite")
     with Journal(tmp_path, "job") as journal:
         assert "damaged" in journal.problems[0] and not journal.resumed
-        assert journal.known(["/1"]) == set()
+        assert known(journal, ["/1"]) == set()
 
 
 def test_damage_while_it_is_used_loses_nothing_that_is_not_written(tmp_path, monkeypatch):
@@ -179,11 +210,11 @@ def test_damage_while_it_is_used_loses_nothing_that_is_not_written(tmp_path, mon
     with Journal(tmp_path, "job") as journal:
         damaged(tmp_path / "journal.sqlite")
         journal.note("/new", "cached")
-        journal.known(f"/{number}" for number in range(50_000))
+        known(journal, (f"/{number}" for number in range(50_000)))
         journal.commit()
-        assert len(journal.problems) == 1 and journal.known(["/new", "/1"]) == {"/new"}
+        assert len(journal.problems) == 1 and known(journal, ["/new", "/1"]) == {"/new"}
     with Journal(tmp_path, "job") as journal:
-        assert journal.resumed and journal.known(["/new"])
+        assert journal.resumed and known(journal, ["/new"])
 
 
 def test_a_directory_that_is_not_there_is_a_sentence(tmp_path):
@@ -219,15 +250,15 @@ def test_a_full_disk_is_a_sentence_and_loses_nothing(small_disk):
             written += 1000
     assert written >= 10_000
     # What was written is still there, for this run and, after a kill, for the next.
-    assert len(journal.known(f"/{number}" for number in range(written))) == written
+    assert len(known(journal, (f"/{number}" for number in range(written)))) == written
     with pytest.raises(JournalError):
         journal.close()
     with contextlib.suppress(JournalError), Journal(small_disk, "job") as journal:
-        assert len(journal.known(f"/{number}" for number in range(written))) == written
+        assert len(known(journal, (f"/{number}" for number in range(written)))) == written
     # With room it goes on where it was, and what could not be written can.
     subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
     with Journal(small_disk, "job") as journal:
-        assert journal.resumed and len(journal.known(f"/{number}" for number in range(written))) == written
+        assert journal.resumed and len(known(journal, (f"/{number}" for number in range(written)))) == written
         journal.note("/more", "cached")
 
 
@@ -272,9 +303,9 @@ def run_until_killed(directory: str, steps: int | None) -> None:
             cursor = journal.cursor("pages") or 0
             for begin in range(cursor, len(PAGES), 7):
                 batch = PAGES[begin : begin + 7]
-                known = journal.known(batch)
+                finished = known(journal, batch)
                 for page in batch:
-                    if page not in known:
+                    if page not in finished:
                         with open(Path(directory, "asked"), "a", encoding="ascii") as asked:
                             asked.write(page + "\n")
                         journal.note(page, "cached" if page[-1] != "3" else "absent")
@@ -295,7 +326,7 @@ def test_any_kills_end_in_the_same_set(kills: list[int]):
         for steps in [*kills, None]:
             run_until_killed(directory, steps)
         with Journal(directory, "job") as journal:
-            assert journal.known(PAGES) == set(PAGES)
+            assert known(journal, PAGES) == set(PAGES)
             assert journal.outcomes() == {"cached": 54, "absent": 6} and journal.cursor("pages") == len(PAGES)
         # Each kill costs at most what was not written yet: here up to four pages.
         asked = Path(directory, "asked").read_text(encoding="ascii").splitlines()

@@ -11,8 +11,9 @@ import time
 
 import pytest
 
-from plugins.module_utils.cache_warm.pace import Concurrency, Room, Visitors, Windows, percentile
-from plugins.module_utils.cache_warm.zones import Zone
+from plugins.module_utils.cache_warm.pace import Concurrency, Room, Visitors, Windows
+from plugins.module_utils.nginx_cache.zone_files import Zone
+from plugins.module_utils.percentile import percentile
 
 MIB = 2**20
 

@@ -143,7 +143,7 @@ def test_status_for_people(shown):
 def test_metrics_are_in_the_text_format(shown):
     shown.write("warming", report(100, miss=40), concurrency=8, latency_p95_seconds=0.5)
     text = (shown.directory / "warm.prom").read_text()
-    assert 'imaging_repository_cache_warm_pages{outcome="miss"} 40\n' in text
+    assert 'imaging_repository_cache_warm_pages{outcome="miss"} 40.0\n' in text
     names = re.findall(r"^# HELP (\S+) \S.*\n# TYPE (\S+) gauge$", text, re.MULTILINE)
     assert names and all(name == again for name, again in names)
     for line in text.splitlines():
@@ -152,9 +152,9 @@ def test_metrics_are_in_the_text_format(shown):
     # Not more often than a collector reads it, but the end at once.
     shown.clock.now = 1.0
     shown.write("warming", report(100, miss=60))
-    assert 'pages{outcome="miss"} 40\n' in (shown.directory / "warm.prom").read_text()
+    assert 'pages{outcome="miss"} 40.0\n' in (shown.directory / "warm.prom").read_text()
     shown.write("done", report(100, miss=100), exit_status=0)
-    assert 'pages{outcome="miss"} 100\n' in (shown.directory / "warm.prom").read_text()
+    assert 'pages{outcome="miss"} 100.0\n' in (shown.directory / "warm.prom").read_text()
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies
 
-from plugins.module_utils.cache_warm import sources
+from plugins.module_utils.cache_warm import access_log as access_log_module
+from plugins.module_utils.cache_warm import source_rules
+from plugins.module_utils.cache_warm import stream as stream_module
 from plugins.module_utils.cache_warm.items import Item
-from plugins.module_utils.cache_warm.sources import NotFound, SourceError, in_order, open_source, page_path, problems
+from plugins.module_utils.cache_warm.source_rules import problems
+from plugins.module_utils.cache_warm.sources import in_order, open_source
+from plugins.module_utils.cache_warm.stream import NotFound, SourceError, page_path
 
 
 def no_fetch(address: str) -> bytes:
@@ -218,8 +222,8 @@ def test_problems_are_bounded(tmp_path):
     file.write_text("rubbish\n" * 1000)
     stream = urls(file)
     assert not list(stream)
-    assert len(stream.problems) == sources.MAX_PROBLEMS + 1
-    assert stream.problems[-1] == f"mine: {1000 - sources.MAX_PROBLEMS} more like these"
+    assert len(stream.problems) == stream_module.MAX_PROBLEMS + 1
+    assert stream.problems[-1] == f"mine: {1000 - stream_module.MAX_PROBLEMS} more like these"
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -428,7 +432,7 @@ def test_access_log_reports_rubbish(tmp_path):
 
 
 def test_access_log_counts_in_bounded_memory_and_keeps_the_most_visited(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "LOG_COUNTERS", 50)
+    monkeypatch.setattr(access_log_module, "LOG_COUNTERS", 50)
     file = tmp_path / "access.log"
     # 20 pages with 30 visits each among 2,000 with one: more than one in 50 of the visits, or nearly.
     visits = [f"/once/{number}" for number in range(2000)]
@@ -575,7 +579,7 @@ def test_problems_of_entries(entry: object, found: list[str]):
         ),
         max_leaves=8,
     ),
-    strategies.sampled_from([*sources.KINDS, None]),
+    strategies.sampled_from([*source_rules.KINDS, None]),
 )
 def test_problems_never_stumble(entry: object, kind: str | None):
     if isinstance(entry, dict) and kind:

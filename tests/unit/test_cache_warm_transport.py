@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import email.utils
+import json
 import os
 import signal
 import socket
+import threading
 import time
 
 import pytest
@@ -18,10 +20,10 @@ from plugins.module_utils.cache_warm.transport import (
     USER_AGENT,
     Transport,
     TransportError,
-    Workers,
     retry_after_seconds,
 )
-from tests.warm.conftest import PICTURE, ImageServer
+from plugins.module_utils.cache_warm.workers import Workers
+from tests.warm.conftest import PICTURE, ImageServer, until
 
 pytest.importorskip("pycurl")
 
@@ -146,6 +148,36 @@ def test_a_worker_that_ends_is_replaced(server):
         assert [answer.status for answer in again] == [200] * 4
     finally:
         transport.close()
+
+
+def test_neither_end_waits_for_the_other_to_take_what_it_sends(server):
+    """A large list on its way back while much is submitted: more than both sockets hold, both ways."""
+    server.number_of_images = 300_000
+    base = f"http://127.0.0.1:{server.port}/images"
+    answers = {}
+
+    def work():
+        transport = Workers(1, concurrency=8, timeout_seconds=20.0)
+        try:
+            transport.submit("list", f"{base}?since=0&limit=300000".encode(), want_body=True)
+            transport.wait(0.0)
+            # The process has the list by now, and can send a part of it only.
+            until(lambda: server.times["/images?since=0&limit=300000"])
+            time.sleep(2.0)
+            for number in range(500):
+                transport.submit(number, f"{base}/image-{number}?{'x' * 7000}".encode())
+            while transport.in_flight:
+                answers.update(transport.wait(1.0))
+        finally:
+            transport.close()
+
+    # Daemon, because a test that fails must end all the same.
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+    worker.join(30.0)
+    assert not worker.is_alive(), "both ends wait for each other"
+    assert len(answers) == 501 and {answer.status for answer in answers.values()} == {200}
+    assert len(json.loads(answers["list"].body)) == 300_000
 
 
 def test_without_pycurl_the_package_is_named(monkeypatch):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from plugins.module_utils.cache_warm import sources
+from plugins.module_utils.cache_warm import source_rules, sources
 from plugins.module_utils.warm_service import (
     PROGRAM,
     Service,
@@ -186,6 +186,6 @@ def test_counting_that_fails_says_why(tmp_path):
 def test_sources_of_a_driver_are_known_to_the_program(path):
     policy = yaml.safe_load(path.read_text())
     entries = [*policy["warm_sources"], {"name": "readers", **policy["reader"]["source"]}]
-    assert [sources.problems(entry) for entry in entries] == [[]] * len(entries)
+    assert [source_rules.problems(entry) for entry in entries] == [[]] * len(entries)
     # What a visitor sees first: pictures, then what stands beside them.
     assert next(entry["name"] for entry in sources.in_order(policy["warm_sources"])) == "thumbnails"

@@ -69,9 +69,9 @@ def test_report_and_status_are_for_people(site):
         output, errors = process.communicate()
         assert (process.returncode, errors) == (0, "") and wanted in output
     metrics = (site.warm.directory / "warm.prom").read_text()
-    assert 'imaging_repository_cache_warm_pages{outcome="miss"} 200\n' in metrics
-    assert 'imaging_repository_cache_warm_pages{outcome="failed"} 1\n' in metrics
-    assert "imaging_repository_cache_warm_running 0\n" in metrics
+    assert 'imaging_repository_cache_warm_pages{outcome="miss"} 200.0\n' in metrics
+    assert 'imaging_repository_cache_warm_pages{outcome="failed"} 1.0\n' in metrics
+    assert "imaging_repository_cache_warm_running 0.0\n" in metrics
     process = site.warm.start("count")
     assert process.communicate() == ('{"total": 201}\n', "")
 

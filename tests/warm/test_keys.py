@@ -17,8 +17,8 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, example, given, settings, strategies
 
-from plugins.module_utils.cache_warm.keys import Key, Routes
-from plugins.module_utils.cache_warm.zones import Zone, cached, usage_bytes
+from plugins.module_utils.nginx_cache.keys import Key, Routes
+from plugins.module_utils.nginx_cache.zone_files import Zone, cached, usage_bytes
 
 from .rendered_nginx import PROJECT, RenderedNginx, Upstream
 

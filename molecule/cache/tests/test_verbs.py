@@ -106,8 +106,12 @@ def test_visitors_are_counted_through_a_rotation_of_the_log(host, request, insta
     def hits() -> int:
         host.check_output("systemctl start cache-metrics")
         text = host.file("/var/lib/cache-metrics/cache.prom").content_string
-        found = re.search(r'requests_total\{zone="thumbnails",route="thumbnail",status="HIT"\} (\d+)', text)
-        return int(found[1]) if found else 0
+        found = re.search(
+            r'^imaging_repository_cache_requests_total\{route="thumbnail",status="HIT",zone="thumbnails"\} (\S+)$',
+            text,
+            re.MULTILINE,
+        )
+        return int(float(found[1])) if found else 0
 
     path = f"/instances/{instances[0]}/rendered?width=256"
     ask(host, path)

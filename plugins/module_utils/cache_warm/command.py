@@ -25,13 +25,18 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from types import FrameType
 
+from .. import files
 from . import configuration, engine, report, status
 from .configuration import Configuration, ConfigurationError
 from .journal import Journal, JournalError
+from .limits import Stopped
 from .sample import Sample
-from .sources import SourceError
-from .transport import Transport, TransportError, Workers
+from .stream import SourceError
+from .transport import Transport, TransportError
+from .workers import Workers
 
 DONE, FAILED, USAGE, RUNNING, STOPPED, ENDED = range(6)
 
@@ -84,7 +89,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 @contextlib.contextmanager
-def lock(path: str):
+def lock(path: str) -> Iterator[None]:
     """Hold the lock of this host's warm; raise AlreadyRunning where another process holds it.
 
     flock(2): the kernel lets go of it when the process ends, however that happens.
@@ -143,12 +148,12 @@ def run(settings: Configuration, refresh: bool) -> int:
     with lock(settings.lock_path):
         refresh = refresh or ordered_refresh(settings.unfinished_path)
         with contextlib.suppress(OSError):
-            status.replace_file(settings.unfinished_path, json.dumps({"refresh": refresh}))
+            files.write(settings.unfinished_path, json.dumps({"refresh": refresh}))
         shown = status.Status(settings.status_path, settings.metrics_file)
         outcome, interrupted = _warm(settings, refresh, shown)
         exit_status, message = judge(outcome, settings.minimum_coverage, interrupted)
         try:
-            status.replace_file(settings.report_path, json.dumps(outcome.as_dict(exit_status, message), indent=1))
+            files.write(settings.report_path, json.dumps(outcome.as_dict(exit_status, message), indent=1))
         except OSError as error:
             print(f"{settings.report_path}: {error.strerror}; {outcome.summary()}", file=sys.stderr)
         shown.write("stopped" if outcome.stopped else "done", outcome, exit_status=exit_status, message=message)
@@ -166,7 +171,7 @@ def _warm(settings: Configuration, refresh: bool, shown: status.Status) -> tuple
     # time.
     gc.freeze()
     gc.set_threshold(50_000)
-    interrupted = []
+    interrupted: list[int] = []
     outcome = report.Report()
     try:
         with Journal(settings.state_directory, engine.job_name(settings, refresh)) as journal:
@@ -174,7 +179,7 @@ def _warm(settings: Configuration, refresh: bool, shown: status.Status) -> tuple
             work = engine.Engine(settings, transport, journal, refresh=refresh, sample=sample, status=shown)
             outcome = work.report
 
-            def end(number: int, _frame) -> None:
+            def end(number: int, _frame: FrameType | None) -> None:
                 interrupted.append(number)
                 work.stop(f"ended by {signal.Signals(number).name}; start it again and it goes on")
 
@@ -186,7 +191,7 @@ def _warm(settings: Configuration, refresh: bool, shown: status.Status) -> tuple
             # The journal writes the sample before its own last words.
             journal.close()
             sample.close()
-    except (JournalError, engine.Stopped, OSError) as error:
+    except (JournalError, Stopped, OSError) as error:
         outcome.stopped = outcome.stopped or str(error)
     finally:
         transport.close()
@@ -219,7 +224,7 @@ def count(settings: Configuration) -> int:
     try:
         with tempfile.TemporaryDirectory() as directory, Journal(directory, "") as journal:
             print(json.dumps({"total": engine.Engine(settings, transport, journal).count()}))
-    except (engine.Stopped, SourceError, JournalError) as error:
+    except (Stopped, SourceError, JournalError) as error:
         print(error, file=sys.stderr)
         return STOPPED
     finally:

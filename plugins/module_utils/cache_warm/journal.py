@@ -19,11 +19,12 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from .items import Item
 
 FAILED = "failed"
+_Result = TypeVar("_Result")
 # What a kill costs at most, whichever comes first: half a second, or half a percent of a million pages.
 COMMIT_INTERVAL_SECONDS = 0.5
 COMMIT_PAGES = 5000
@@ -36,8 +37,11 @@ CREATE TABLE cursor (source TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID
 CREATE TABLE outcome (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE page (fingerprint INTEGER PRIMARY KEY, outcome INTEGER NOT NULL);
 CREATE TABLE failure (fingerprint INTEGER PRIMARY KEY, cause TEXT NOT NULL, path TEXT NOT NULL, source TEXT NOT NULL,
-                      optional INTEGER NOT NULL, refresh INTEGER NOT NULL, route TEXT NOT NULL);
+                      optional INTEGER NOT NULL, refresh INTEGER NOT NULL);
 """
+# Of the schema, as the database's user_version. A journal of another version is begun anew: what is cached already is
+# not fetched again.
+_VERSION = 2
 
 
 class JournalError(Exception):
@@ -72,7 +76,7 @@ class Journal:
     `before_commit`: called before each commit, for what must be on disk before the journal says that it is.
     """
 
-    def __init__(self, directory: str, job: str):
+    def __init__(self, directory: str | os.PathLike[str], job: str) -> None:
         self.problems: list[str] = []
         self.resumed = False
         self._path = Path(directory, "journal.sqlite")
@@ -83,13 +87,20 @@ class Journal:
         self._failures = 0
         self.before_commit: Callable[[], None] = lambda: None
         self._committed_at = time.monotonic()
-        self._database: sqlite3.Connection | None = None
+        self._connection: sqlite3.Connection | None = None
         self._guarded(self._open)
 
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(self, kind, *_exception) -> None:
+    @property
+    def _database(self) -> sqlite3.Connection:
+        """The open database."""
+        if self._connection is None:
+            raise JournalError(f"{self._path}: is closed")
+        return self._connection
+
+    def __exit__(self, kind: type[BaseException] | None, *_exception: object) -> None:
         # The exception that is on its way says more than that the end could not be written either.
         with contextlib.suppress(JournalError) if kind else contextlib.nullcontext():
             self.close()
@@ -102,11 +113,6 @@ class Journal:
         for number in self._notes.keys() & fingerprints:
             (found.discard if self._notes[number].outcome == FAILED else found.add)(number)
         return found
-
-    def known(self, texts: Iterable[str]) -> set[str]:
-        """Return which of the pages are finished; failed ones are not."""
-        by_fingerprint = {fingerprint(text): text for text in texts}
-        return {by_fingerprint[number] for number in self.finished(by_fingerprint)}
 
     def note(self, page: str | int, outcome: str, item: Item | None = None, cause: str = "") -> None:
         """Note how a page, by its text or fingerprint, ended; written twice a second, or after COMMIT_PAGES.
@@ -128,9 +134,9 @@ class Journal:
         if len(self._notes) >= COMMIT_PAGES or time.monotonic() - self._committed_at >= COMMIT_INTERVAL_SECONDS:
             self.commit()
 
-    def cursor(self, source: str) -> object:
+    def cursor(self, source: str) -> Any:
         """Return the saved cursor of a source, or None."""
-        text = self._cursors.get(source)
+        text: str | None = self._cursors.get(source)
         if text is None:
             row = self._guarded(
                 lambda: self._database.execute("SELECT value FROM cursor WHERE source = ?", (source,)).fetchone()
@@ -159,13 +165,13 @@ class Journal:
         self.commit()
         rows = self._guarded(
             lambda: self._database.execute(
-                "SELECT cause, path, source, optional, refresh, route FROM failure ORDER BY cause, path LIMIT ?",
+                "SELECT cause, path, source, optional, refresh FROM failure ORDER BY cause, path LIMIT ?",
                 (-1 if limit is None else limit,),
             ).fetchall()
         )
         return [
-            Failure(Item(path, source, bool(optional), bool(refresh), route), cause)
-            for cause, path, source, optional, refresh, route in rows
+            Failure(Item(path, source, bool(optional), bool(refresh)), cause)
+            for cause, path, source, optional, refresh in rows
         ]
 
     def commit(self) -> None:
@@ -186,7 +192,7 @@ class Journal:
 
     def close(self) -> None:
         """Commit and close; a second time does nothing."""
-        if self._database is None:
+        if self._connection is None:
             return
         try:
             self.commit()
@@ -195,12 +201,15 @@ class Journal:
 
     def _open(self) -> None:
         """Go on with the journal that is there, if it is this job's and unfinished, else begin one."""
+        if self._connection is not None:
+            return
         self._connect()
         if self._tables():
             damage = self._database.execute("PRAGMA quick_check(1)").fetchone()[0]
             if damage != "ok":
                 raise _damaged(damage)
-            about = dict(self._database.execute("SELECT name, value FROM job"))
+            version = self._database.execute("PRAGMA user_version").fetchone()[0]
+            about = dict(self._database.execute("SELECT name, value FROM job")) if version == _VERSION else {}
             if about.get("job") == self._job and "complete" not in about:
                 self.resumed = True
                 self._numbers = dict(self._database.execute("SELECT name, number FROM outcome"))
@@ -212,7 +221,7 @@ class Journal:
         self._transaction(self._create)
 
     def _connect(self) -> None:
-        self._database = sqlite3.connect(self._path, isolation_level=None, timeout=0)
+        self._connection = sqlite3.connect(self._path, isolation_level=None, timeout=0)
         # Only one may use it, which also needs no shared memory beside it.
         self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
         self._database.execute("PRAGMA journal_mode = WAL")
@@ -221,10 +230,10 @@ class Journal:
         self._database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
 
     def _disconnect(self) -> None:
-        if self._database is not None:
+        if self._connection is not None:
             with contextlib.suppress(sqlite3.Error):
-                self._database.close()
-            self._database = None
+                self._connection.close()
+            self._connection = None
 
     def _tables(self) -> bool:
         return bool(self._database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0])
@@ -232,6 +241,7 @@ class Journal:
     def _create(self) -> None:
         for statement in _SCHEMA.split(";"):
             self._database.execute(statement)
+        self._database.execute(f"PRAGMA user_version = {_VERSION}")
         self._database.execute("INSERT INTO job VALUES ('job', ?)", (self._job,))
         self._numbers = {}
         self._failures = 0
@@ -289,23 +299,22 @@ class Journal:
                 note.item.source,
                 note.item.optional,
                 note.item.refresh,
-                note.item.route,
             )
             for number, note in self._notes.items()
-            if note.outcome == FAILED
+            if note.item is not None and note.outcome == FAILED
         ]
         self._database.executemany("REPLACE INTO page VALUES (?, ?)", finished)
         if self._failures:
             self._database.executemany("DELETE FROM failure WHERE fingerprint = ?", ((row[0],) for row in finished))
         self._database.executemany("DELETE FROM page WHERE fingerprint = ?", ((row[0],) for row in failed))
-        self._database.executemany("REPLACE INTO failure VALUES (?, ?, ?, ?, ?, ?, ?)", failed)
+        self._database.executemany("REPLACE INTO failure VALUES (?, ?, ?, ?, ?, ?)", failed)
         self._database.executemany("REPLACE INTO cursor VALUES (?, ?)", self._cursors.items())
         self._failures = self._count_failures()
 
     def _count_failures(self) -> int:
-        return self._database.execute("SELECT count(*) FROM failure").fetchone()[0]
+        return int(self._database.execute("SELECT count(*) FROM failure").fetchone()[0])
 
-    def _guarded(self, work: Callable[[], object]):
+    def _guarded(self, work: Callable[[], _Result]) -> _Result:
         """Do what needs the database; a damaged one is moved aside and begun anew, other errors become sentences."""
         try:
             return work()
@@ -320,7 +329,8 @@ class Journal:
                     "in the cache already is not fetched again"
                 )
                 self._open()
-                return None if work == self._open else work()
+                # To open it once more does nothing.
+                return work()
             except (sqlite3.Error, OSError) as second:
                 raise self._sentence(second) from None
         except OSError as error:

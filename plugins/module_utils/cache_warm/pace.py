@@ -9,10 +9,24 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import BinaryIO
 
+from ..nginx_cache.zone_files import LEAVES, Zone, blocks, usage_bytes
+from ..percentile import percentile
 from .transport import USER_AGENT
-from .zones import Zone, usage_bytes
+
+
+@dataclass(frozen=True)
+class Pressure:
+    """How hard the warm may press at most; `windows` and `visitors_*` say when it may not."""
+
+    concurrency: int = 8
+    route_concurrency: Mapping[str, int] = field(default_factory=dict)
+    windows: tuple[str, ...] = ()
+    visitors_log: str = ""
+    visitors_p95_limit_seconds: float = 0.0
 
 
 class Concurrency:
@@ -33,7 +47,7 @@ class Concurrency:
     # How far a better round moves the best: one round of easy images must not make all others look slow.
     smoothing = 0.25
 
-    def __init__(self, limit: int, now: float = 0.0):
+    def __init__(self, limit: int, now: float = 0.0) -> None:
         self._limit = limit
         self._allowed = max(1.0, limit / 2)
         self._round_began = now
@@ -41,7 +55,8 @@ class Concurrency:
         self._failures = 0
         self._busiest = 0
         self._slowed = False
-        self._latency: dict[str, list] = {}
+        # How many answers of a route, and their seconds together.
+        self._latency: dict[str, list[float]] = {}
         self._best: dict[str, float] = {}
 
     @property
@@ -52,7 +67,7 @@ class Concurrency:
         """Note the latency of an answer that an image server made, and not the cache."""
         entry = self._latency.get(route)
         if entry is None:
-            entry = self._latency[route] = [0, 0.0]
+            entry = self._latency[route] = [0.0, 0.0]
         entry[0] += 1
         entry[1] += seconds
 
@@ -83,7 +98,7 @@ class Concurrency:
             number, total = entry
             if number < min(8, self._allowed):
                 continue
-            entry[0], entry[1] = 0, 0.0
+            entry[0], entry[1] = 0.0, 0.0
             mean = total / number
             best = self._best.get(route, mean)
             if self._allowed < 2:
@@ -101,7 +116,7 @@ class Windows:
     Both ends equal means all day. The clock of the day is meant here, and nowhere else in the engine.
     """
 
-    def __init__(self, windows: Iterable[str], localtime: Callable[[], time.struct_time] = time.localtime):
+    def __init__(self, windows: Iterable[str], localtime: Callable[[], time.struct_time] = time.localtime) -> None:
         self._windows = [tuple(_minutes(end) for end in window.split("-")) for window in windows]
         self._localtime = localtime
 
@@ -138,11 +153,11 @@ class Visitors:
     # Of one look; what is beyond is skipped, because old lines say nothing.
     most_bytes = 4 << 20
 
-    def __init__(self, path: str, limit_seconds: float, clock: Callable[[], float] = time.monotonic):
+    def __init__(self, path: str, limit_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._limit_seconds = limit_seconds
         self._clock = clock
-        self._stream = None
+        self._stream: BinaryIO | None = None
         self._half = b""
         self._waited: collections.deque[tuple[float, float]] = collections.deque(maxlen=self.most_requests)
         if path and limit_seconds:
@@ -158,7 +173,7 @@ class Visitors:
             self._waited.popleft()
         if len(self._waited) < self.least_requests:
             return False
-        return percentile([seconds for _, seconds in self._waited], 0.95) > self._limit_seconds
+        return percentile((seconds for _, seconds in self._waited), 0.95) > self._limit_seconds
 
     def _open(self, at_end: bool) -> None:
         try:
@@ -205,12 +220,6 @@ class Visitors:
                 continue
 
 
-def percentile(values: list[float], fraction: float) -> float:
-    """Return the value that `fraction` of the values do not exceed (nearest rank)."""
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(fraction * len(ordered)) - 1)]
-
-
 class Room:
     """Which zones are full: what is stored beyond a zone's bound only evicts what was stored before.
 
@@ -230,15 +239,15 @@ class Room:
         self,
         zones: Iterable[Zone],
         min_free_bytes: dict[str, int] | None = None,
-        measure: Callable[..., int] = usage_bytes,
-    ):
+        measure: Callable[[Zone, int], int] = usage_bytes,
+    ) -> None:
         self._zones = {zone.name: zone for zone in zones}
         self._min_free_bytes = min_free_bytes or {}
         self._measure = measure
         self._used = {name: measure(zone, self.leaves) for name, zone in self._zones.items()}
         # Above this the estimate is not trusted.
         self._measure_at = {name: self._bound(zone) * 0.9 for name, zone in self._zones.items()}
-        self._stored: dict[str, list] = {name: [0, 0] for name in self._zones}
+        self._stored: dict[str, list[int]] = {name: [0, 0] for name in self._zones}
         # Zones without room, and why.
         self.full: dict[str, str] = {}
 
@@ -250,7 +259,7 @@ class Room:
         entry = self._stored.get(name)
         if entry is None:
             return False
-        on_disk = -(-(size_bytes + self.header_bytes) // self.block_bytes) * self.block_bytes
+        on_disk = blocks(size_bytes + self.header_bytes, self.block_bytes)
         entry[0] += 1
         entry[1] += on_disk
         self._used[name] += on_disk
@@ -266,7 +275,7 @@ class Room:
                 continue
             reason = self._disk_reason(zone)
             if not reason and self._used[name] >= self._measure_at[name]:
-                self._used[name] = self._measure(zone)
+                self._used[name] = self._measure(zone, LEAVES)
                 reason = self._size_reason(zone, expected.get(name) or self._share(name) * total)
                 self._measure_at[name] = max(self._used[name] + 0.01 * zone.max_size_bytes, self._bound(zone) * 0.9)
                 self._measure_at[name] = min(self._measure_at[name], self._bound(zone))

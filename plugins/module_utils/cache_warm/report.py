@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import collections
 import time
+from collections.abc import Mapping
+from typing import Any
 
 # How a page can end. hit: it was cached; miss: it was not, and is now; refreshed: it was fetched anew on purpose;
 # skipped: not asked for, because its file, the journal or another page of the same key tells that it is there; absent:
@@ -24,7 +26,7 @@ OTHER_CAUSES = "other causes"
 class Report:
     """The counts of a run; on resuming, of the whole job (`outcomes` from the journal)."""
 
-    def __init__(self, total: int | None = None):
+    def __init__(self, total: int | None = None) -> None:
         self.total = total
         self.outcomes = dict.fromkeys(OUTCOMES, 0)
         self.requests = 0
@@ -38,10 +40,10 @@ class Report:
         # Of the pages that are cached; what the others were answered.
         self.by_cache_status: collections.Counter[str] = collections.Counter()
         self.by_status: collections.Counter[int] = collections.Counter()
-        self.failures: dict[str, dict] = {}
+        self.failures: dict[str, dict[str, Any]] = {}
         self.unsupported_examples: list[str] = []
         self.problems: list[str] = []
-        self.sample = {"asked": 0, "hit": 0, "other": {}, "examples": []}
+        self.sample: dict[str, Any] = {"asked": 0, "hit": 0, "other": {}, "examples": []}
         # What earlier runs of the job had done, without which the rate would lie.
         self._done_before = 0
 
@@ -134,7 +136,7 @@ class Report:
         """Pages per second of this run."""
         return (self.done - self._done_before) / self.seconds if self.seconds > 0 else 0.0
 
-    def as_dict(self, exit_status: int | None = None, message: str = "") -> dict:
+    def as_dict(self, exit_status: int | None = None, message: str = "") -> dict[str, Any]:
         """Return the report as plain data; failures by cause, the most frequent first. Times in seconds since 1970."""
         return {
             "exit_status": exit_status,
@@ -165,7 +167,7 @@ class Report:
             "ended_at": round(time.time()),
         }
 
-    def _by_count(self) -> list[dict]:
+    def _by_count(self) -> list[dict[str, Any]]:
         return [
             {"cause": cause, **failure}
             for cause, failure in sorted(self.failures.items(), key=lambda entry: -entry[1]["count"])
@@ -177,7 +179,7 @@ def percent(fraction: float) -> str:
     return f"{int(10000 * fraction + 1e-6) / 100:.2f} %"
 
 
-def table(report: dict) -> str:
+def table(report: Mapping[str, Any]) -> str:
     """Return a report (as_dict) for people."""
     ended = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(report["ended_at"]))
     lines = [("ended", f"{ended}, exit status {report['exit_status']}")]

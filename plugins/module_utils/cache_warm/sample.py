@@ -12,8 +12,8 @@ from collections.abc import Iterator
 class Sample:
     """Lines of `kept_at route path`, appended; a line that a kill has cut has no end and is left out."""
 
-    def __init__(self, path: str, resumed: bool):
-        self._path = path
+    def __init__(self, path: str, resumed: bool) -> None:
+        self.path = path
         self._lines: list[str] = []
         # Where an earlier run was cut, its last line may be half; what follows must not be appended to that half.
         self._stream = open(path, "a+b" if resumed else "w+b")
@@ -36,8 +36,8 @@ class Sample:
     def read(self) -> Iterator[tuple[float, str, str]]:
         """Yield (kept_at, route, path), each path once."""
         self.flush()
-        seen = set()
-        with open(self._path, "rb") as stream:
+        seen: set[str] = set()
+        with open(self.path, "rb") as stream:
             for line in stream:
                 kept_at, _, rest = line.decode("utf-8", "surrogateescape").rstrip("\n").partition(" ")
                 route, _, path = rest.partition(" ")

@@ -22,27 +22,15 @@ import collections
 import contextlib
 import json
 import os
-import tempfile
 import time
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from .. import files, prometheus
+from ..prometheus import Family
 from .report import OUTCOMES, Report
 
 FINAL_STATES = ("done", "stopped")
-
-
-def replace_file(path: str, text: str) -> None:
-    """Replace the file at `path` by `text`: a reader sees the old or the new text, never a half. Raises OSError."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}-", dir=os.path.dirname(path) or ".")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            # The module and the collector are other users.
-            os.fchmod(stream.fileno(), 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
 
 
 class Status:
@@ -51,7 +39,14 @@ class Status:
     `path` and `metrics_path` may be empty: then nothing is written there.
     """
 
-    def __init__(self, path: str, metrics_path: str = "", *, window_seconds: float = 30.0, clock=time.monotonic):
+    def __init__(
+        self,
+        path: str,
+        metrics_path: str = "",
+        *,
+        window_seconds: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._path = path
         self._metrics_path = metrics_path
         self._window_seconds = window_seconds
@@ -59,6 +54,9 @@ class Status:
         self._samples: collections.deque[tuple[float, int]] = collections.deque()
         self._metrics_written_at = float("-inf")
         self._started_at = time.time()
+        if metrics_path:
+            with contextlib.suppress(ImportError):
+                prometheus.require()
 
     def write(
         self,
@@ -74,7 +72,7 @@ class Status:
         """Write how far the run is; a final `state` also writes the metrics at once."""
         rate = self._rate(report.done)
         left = None if report.total is None else max(0, report.total - report.done)
-        status = {
+        status: dict[str, Any] = {
             "state": state,
             "done": report.done,
             "total": report.total,
@@ -94,11 +92,11 @@ class Status:
         status["text"] = _text(status)
         with contextlib.suppress(OSError):
             if self._path:
-                replace_file(self._path, json.dumps(status))
+                files.write(self._path, json.dumps(status))
         if self._metrics_path and (state in FINAL_STATES or self._clock() - self._metrics_written_at >= 15):
             self._metrics_written_at = self._clock()
-            with contextlib.suppress(OSError):
-                replace_file(self._metrics_path, metrics(status, report))
+            with contextlib.suppress(OSError, ImportError):
+                prometheus.write(self._metrics_path, metrics(status, report))
 
     def _rate(self, done: int) -> float:
         """Return the pages per second of the last window: what was fast an hour ago does not say when it ends."""
@@ -110,9 +108,9 @@ class Status:
         return (done - done_then) / (now - started) if now > started else 0.0
 
 
-def _text(status: dict) -> str:
+def _text(status: Mapping[str, Any]) -> str:
     if status["state"] in FINAL_STATES:
-        return status["message"] or status["state"]
+        return str(status["message"] or status["state"])
     counts = f"{status['hit'] + status['skipped']} hit, {status['miss']} miss"
     if status["state"] != "warming":
         return f"{counts}, {status['state']}"
@@ -133,7 +131,7 @@ def duration(seconds: float) -> str:
     return f"{seconds // size} {unit}" + (f" {rest} {smaller_unit}" if rest else "")
 
 
-def describe(status: dict, now: float) -> str:
+def describe(status: Mapping[str, Any], now: float) -> str:
     """Return a status file's content for people; `now` in seconds since 1970."""
     age_seconds = max(0.0, now - status["updated_at"])
     done = f"{status['done']:,}" + ("" if status["total"] is None else f" of {status['total']:,}")
@@ -158,59 +156,27 @@ def describe(status: dict, now: float) -> str:
     return "\n".join(f"{name:12} {value}" for name, value in lines)
 
 
-def metrics(status: dict, report: Report) -> str:
-    """Return the status in Prometheus' text format (https://prometheus.io/docs/instrumenting/exposition_formats/)."""
-    prefix = "imaging_repository_cache_warm_"
-    rows: list[tuple[str, str, str, list[tuple[str, float]]]] = [
-        (
-            "pages",
-            "gauge",
-            "Pages of the present or last run by what they came to.",
-            [(f'{{outcome="{outcome}"}}', status[outcome]) for outcome in OUTCOMES],
+def metrics(status: Mapping[str, Any], report: Report) -> list[Family]:
+    """Return a status as metrics."""
+
+    def gauge(name: str, text: str) -> Family:
+        return Family(f"cache_warm_{name}", "gauge", text)
+
+    pages = gauge("pages", "Pages of the present or last run by what they came to.")
+    for outcome in OUTCOMES:
+        pages.add(status[outcome], outcome=outcome)
+    return [
+        pages,
+        gauge("pages_total_expected", "Pages that the present or last run has to do.").add(status["total"]),
+        gauge("retries", "Requests of the present or last run that were made again.").add(report.retries),
+        gauge("received_bytes", "Bytes of answers that the present or last run received.").add(report.size_bytes),
+        gauge("rate_pages_per_second", "Pages per second of the last half minute.").add(status["rate_per_second"]),
+        gauge("concurrency", "Requests that may be in flight.").add(status["concurrency"]),
+        gauge("latency_p95_seconds", "95th percentile of the answers' latency.").add(status["latency_p95_seconds"]),
+        gauge("coverage_ratio", "Fraction of all pages that are cached or that nobody could cache.").add(
+            round(report.coverage, 6)
         ),
-        (
-            "pages_total_expected",
-            "gauge",
-            "Pages that the present or last run has to do.",
-            [] if status["total"] is None else [("", status["total"])],
-        ),
-        ("retries", "gauge", "Requests of the present or last run that were made again.", [("", report.retries)]),
-        (
-            "received_bytes",
-            "gauge",
-            "Bytes of answers that the present or last run received.",
-            [("", report.size_bytes)],
-        ),
-        (
-            "rate_pages_per_second",
-            "gauge",
-            "Pages per second of the last half minute.",
-            [("", status["rate_per_second"])],
-        ),
-        ("concurrency", "gauge", "Requests that may be in flight.", [("", status["concurrency"])]),
-        (
-            "latency_p95_seconds",
-            "gauge",
-            "95th percentile of the answers' latency.",
-            [] if status["latency_p95_seconds"] is None else [("", status["latency_p95_seconds"])],
-        ),
-        (
-            "coverage_ratio",
-            "gauge",
-            "Fraction of all pages that are cached or that nobody could cache.",
-            [("", round(report.coverage, 6))],
-        ),
-        ("running", "gauge", "1 while a warm runs.", [("", int(status["state"] not in FINAL_STATES))]),
-        (
-            "exit_status",
-            "gauge",
-            "Exit status of the last run.",
-            [] if status["exit_status"] is None else [("", status["exit_status"])],
-        ),
-        ("updated_timestamp_seconds", "gauge", "When these figures were written.", [("", status["updated_at"])]),
+        gauge("running", "1 while a warm runs.").add(int(status["state"] not in FINAL_STATES)),
+        gauge("exit_status", "Exit status of the last run.").add(status["exit_status"]),
+        gauge("updated_timestamp_seconds", "When these figures were written.").add(status["updated_at"]),
     ]
-    lines = []
-    for name, kind, explanation, values in rows:
-        lines += [f"# HELP {prefix}{name} {explanation}", f"# TYPE {prefix}{name} {kind}"]
-        lines += [f"{prefix}{name}{labels} {value}" for labels, value in values]
-    return "\n".join(lines) + "\n"

@@ -10,15 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
-import itertools
-import marshal
-import os
-import selectors
-import signal
-import socket
-import struct
 import time
-from typing import NamedTuple
+from typing import Any, Protocol
+
+from .answer import Answer
 
 try:
     import pycurl
@@ -28,6 +23,7 @@ except ImportError:
 
 # The access log and the tail of it (pace.Visitors) tell our requests from the visitors' by this.
 USER_AGENT = "imaging.repository-warm"
+CONNECTION_REFUSED = "connection refused"
 # The first bytes of a body that Answer.start holds: enough to tell an image from an error page.
 START_BYTES = 16
 # libcurl waits by select(2), which knows no descriptor above 1023.
@@ -36,24 +32,6 @@ MAX_IN_FLIGHT = 900
 
 class TransportError(Exception):
     """Nothing can be fetched on this host at all; the text says why."""
-
-
-class Answer(NamedTuple):
-    """What a request came to: an HTTP status, or 0 and an error in words that do not differ from one URL to the next.
-
-    `cache`: the header X-Cache-Status. `retry_after`: that header as it is. `seconds`: from the beginning to the last
-    byte. `start`: the first START_BYTES of the body. `body`: all of it where it was wanted, else empty.
-    """
-
-    status: int
-    cache: str = ""
-    size_bytes: int = 0
-    error: str = ""
-    content_type: str = ""
-    retry_after: str = ""
-    seconds: float = 0.0
-    start: bytes = b""
-    body: bytes = b""
 
 
 def retry_after_seconds(value: str, now: float) -> float | None:
@@ -69,12 +47,36 @@ def retry_after_seconds(value: str, now: float) -> float | None:
         return None
 
 
+def require_libcurl() -> None:
+    """Raise TransportError where nothing can be fetched."""
+    if pycurl is None:
+        raise TransportError("Python's pycurl is missing; install the package python3-pycurl")
+
+
+class AnyTransport(Protocol):
+    """What the engine needs of Transport and of Workers."""
+
+    @property
+    def in_flight(self) -> int: ...
+
+    def submit(self, token: Any, url: bytes, want_body: bool = False, headers: tuple[str, ...] = ()) -> None: ...
+
+    def wait(self, seconds: float) -> list[tuple[Any, Answer]]: ...
+
+    def close(self) -> None: ...
+
+
 class _Handle:
     """One of libcurl's handles with what it is doing: attributes of a pycurl object itself are slow to reach."""
 
     __slots__ = ("began", "body", "curl", "lines", "size_bytes", "start", "token", "with_headers")
 
-    def __init__(self):
+    def __init__(self) -> None:
+        self.body: list[bytes] | None = None
+        self.start = b""
+        self.size_bytes = 0
+        self.token: Any = None
+        self.began = 0.0
         self.lines: list[bytes] = []
         self.with_headers = False
         self.curl = curl = pycurl.Curl()
@@ -94,7 +96,7 @@ class _Handle:
         if self.body is not None:
             self.body.append(part)
 
-    def begin(self, token, url: bytes, want_body: bool, headers: tuple[str, ...]) -> None:
+    def begin(self, token: Any, url: bytes, want_body: bool, headers: tuple[str, ...]) -> None:
         curl = self.curl
         curl.setopt(pycurl.URL, url)
         if headers:
@@ -137,9 +139,10 @@ class _Handle:
 class Transport:
     """Requests in flight in one thread of this process."""
 
-    def __init__(self, *, concurrency: int, timeout_seconds: float = 60.0, connect_timeout_seconds: float = 5.0):
-        if pycurl is None:
-            raise TransportError("Python's pycurl is missing; install the package python3-pycurl")
+    def __init__(
+        self, *, concurrency: int, timeout_seconds: float = 60.0, connect_timeout_seconds: float = 5.0
+    ) -> None:
+        require_libcurl()
         self._timeout_seconds = timeout_seconds
         self._connect_timeout_seconds = connect_timeout_seconds
         self._look_at = time.monotonic()
@@ -147,21 +150,21 @@ class Transport:
         # The default, four times the handles at work, grows and shrinks with them and closes good connections.
         self._multi.setopt(pycurl.M_MAXCONNECTS, concurrency + 1)
         # What is in flight, the oldest first.
-        self._busy: dict[pycurl.Curl, _Handle] = {}
+        self._busy: dict[Any, _Handle] = {}
         self._idle: list[_Handle] = []
 
     @property
     def in_flight(self) -> int:
         return len(self._busy)
 
-    def submit(self, token, url: bytes, want_body: bool = False, headers: tuple[str, ...] = ()) -> None:
+    def submit(self, token: Any, url: bytes, want_body: bool = False, headers: tuple[str, ...] = ()) -> None:
         """Begin to fetch `url`; wait() will return (token, Answer) once. `headers`: lines, `Name: value`."""
         handle = self._idle.pop() if self._idle else _Handle()
         handle.begin(token, url, want_body, headers)
         self._busy[handle.curl] = handle
         self._multi.add_handle(handle.curl)
 
-    def wait(self, seconds: float) -> list[tuple[object, Answer]]:
+    def wait(self, seconds: float) -> list[tuple[Any, Answer]]:
         """Return what is answered, waiting for the first answer at most `seconds`."""
         now = time.monotonic()
         until = now + seconds
@@ -191,7 +194,7 @@ class Transport:
         with contextlib.suppress(pycurl.error):
             self._multi.close()
 
-    def _answers(self) -> list[tuple[object, Answer]]:
+    def _answers(self) -> list[tuple[Any, Answer]]:
         answers = []
         while True:
             queued, succeeded, failed = self._multi.info_read()
@@ -203,7 +206,7 @@ class Transport:
             if not queued:
                 return answers
 
-    def _late(self, now: float) -> list[tuple[object, Answer]]:
+    def _late(self, now: float) -> list[tuple[Any, Answer]]:
         """Give up requests that are not answered, or not even connected, in time.
 
         libcurl's own time-outs cost a tenth of a small request.
@@ -219,7 +222,7 @@ class Transport:
                 late.append(curl)
         return [(self._take_back(curl).token, Answer(0, error="time-out")) for curl in late]
 
-    def _take_back(self, curl) -> _Handle:
+    def _take_back(self, curl: Any) -> _Handle:
         handle = self._busy.pop(curl)
         self._multi.remove_handle(curl)
         self._idle.append(handle)
@@ -239,154 +242,3 @@ def _curl_error(number: int, text: str) -> str:
         pycurl.E_URL_MALFORMAT: "no URL that can be asked for",
     }
     return known.get(number) or f"libcurl error {number}: {text}"
-
-
-CONNECTION_REFUSED = "connection refused"
-WORKER_ENDED = "the process that asked for it ended"
-_LENGTH = struct.Struct("!I")
-
-
-class Workers:
-    """The same as Transport, spread over `processes` processes; each has its share of the requests.
-
-    One that ends (out of memory, a crash in a library) is replaced, and what it had in flight is answered by an error
-    that is worth another attempt. When this process ends, however it ends, so do they: their socket is closed.
-    """
-
-    def __init__(self, processes: int, *, concurrency: int, timeout_seconds: float = 60.0):
-        if pycurl is None:
-            raise TransportError("Python's pycurl is missing; install the package python3-pycurl")
-        self._options = {"concurrency": concurrency, "timeout_seconds": timeout_seconds}
-        self._selector = selectors.DefaultSelector()
-        self._numbers = itertools.count()
-        self._workers = [_Worker(self._options, self._selector) for _ in range(processes)]
-        self._turn = itertools.cycle(range(processes))
-
-    @property
-    def in_flight(self) -> int:
-        return sum(len(worker.tokens) for worker in self._workers)
-
-    def submit(self, token, url: bytes, want_body: bool = False, headers: tuple[str, ...] = ()) -> None:
-        """See Transport.submit."""
-        worker = min(self._workers, key=lambda candidate: len(candidate.tokens))
-        number = next(self._numbers)
-        worker.tokens[number] = token
-        worker.outbox.append((number, url, want_body, headers))
-
-    def wait(self, seconds: float) -> list[tuple[object, Answer]]:
-        """See Transport.wait."""
-        answers = []
-        for index, worker in enumerate(self._workers):
-            if not worker.send():
-                answers += self._replace(index)
-        if not answers:
-            for key, _ in self._selector.select(seconds):
-                index = self._workers.index(key.data)
-                received = key.data.receive()
-                answers += self._replace(index) if received is None else received
-        return answers
-
-    def close(self) -> None:
-        """End the processes."""
-        for worker in self._workers:
-            worker.close(self._selector)
-        self._selector.close()
-
-    def _replace(self, index: int) -> list[tuple[object, Answer]]:
-        worker = self._workers[index]
-        worker.close(self._selector)
-        self._workers[index] = _Worker(self._options, self._selector)
-        return [(token, Answer(0, error=WORKER_ENDED)) for token in worker.tokens.values()]
-
-
-class _Worker:
-    """One process: frames of marshal(3) data over a pair of sockets, both ways."""
-
-    def __init__(self, options: dict, selector: selectors.BaseSelector):
-        self.tokens: dict[int, object] = {}
-        self.outbox: list[tuple] = []
-        self._received = bytearray()
-        self._socket, other = socket.socketpair()
-        # The worker's descriptors: its own end and nothing else, or the lock would outlive this process.
-        self._process = os.fork()
-        if not self._process:
-            try:
-                descriptor = os.dup2(other.fileno(), 3, inheritable=False)
-                os.closerange(4, os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") > 0 else 65536)
-                _work(socket.socket(fileno=descriptor), options)
-            finally:
-                os._exit(0)
-        other.close()
-        selector.register(self._socket, selectors.EVENT_READ, self)
-
-    def send(self) -> bool:
-        """Hand over what was submitted; False where the process has ended."""
-        if not self.outbox:
-            return True
-        data = marshal.dumps(self.outbox)
-        self.outbox = []
-        try:
-            self._socket.sendall(_LENGTH.pack(len(data)) + data)
-        except OSError:
-            return False
-        return True
-
-    def receive(self) -> list[tuple[object, Answer]] | None:
-        """Return the answers that have arrived; None where the process has ended."""
-        try:
-            part = self._socket.recv(1 << 20)
-        except OSError:
-            part = b""
-        if not part:
-            return None
-        self._received += part
-        answers = []
-        while (frame := _frame(self._received)) is not None:
-            answers += [(self.tokens.pop(number), Answer(*fields)) for number, fields in frame]
-        return answers
-
-    def close(self, selector: selectors.BaseSelector) -> None:
-        """Close the socket, upon which the process ends."""
-        with contextlib.suppress(KeyError, ValueError):
-            selector.unregister(self._socket)
-        self._socket.close()
-        with contextlib.suppress(OSError):
-            os.kill(self._process, signal.SIGKILL)
-            os.waitpid(self._process, 0)
-
-
-def _frame(received: bytearray):
-    """Take one frame off the front of what was received; None where it is not complete yet."""
-    if len(received) < _LENGTH.size:
-        return None
-    end = _LENGTH.size + _LENGTH.unpack_from(received)[0]
-    if len(received) < end:
-        return None
-    frame = marshal.loads(bytes(received[_LENGTH.size : end]))
-    del received[:end]
-    return frame
-
-
-def _work(connection: socket.socket, options: dict) -> None:
-    """What a worker process does until the other end closes."""
-    # Whoever ends the warm talks to the process that knows what is in flight.
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    transport = Transport(**options)
-    received = bytearray()
-    connection.setblocking(True)
-    while True:
-        busy = transport.in_flight > 0
-        with contextlib.suppress(BlockingIOError):
-            part = connection.recv(1 << 20, socket.MSG_DONTWAIT if busy else 0)
-            if not part:
-                return
-            received += part
-            while (frame := _frame(received)) is not None:
-                for number, url, want_body, headers in frame:
-                    transport.submit(number, url, want_body, headers)
-        # Short, because new work may arrive on the socket, which libcurl does not wait for.
-        answers = transport.wait(0.002)
-        if answers:
-            data = marshal.dumps([(number, tuple(answer)) for number, answer in answers])
-            connection.sendall(_LENGTH.pack(len(data)) + data)

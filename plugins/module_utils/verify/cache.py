@@ -9,10 +9,10 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..cache_warm.keys import Routes
-from ..cache_warm.sources import is_paged, list_page
-from ..cache_warm.zones import Zone, cached
-from ..cache_zones import DIRECTORY
+from ..cache_warm.paging import is_paged, list_page
+from ..nginx_cache.keys import Routes
+from ..nginx_cache.sizes import DIRECTORY
+from ..nginx_cache.zone_files import Zone, cached
 from . import policy as policies
 from .lines import CheckFailed
 from .run import fetch

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from plugins.module_utils.cache_warm.keys import Key, Routes
-from plugins.module_utils.cache_warm.zones import HEADER, HEADER_BYTES, Zone, cached, usage_bytes
+from plugins.module_utils.nginx_cache.keys import Key, Routes
+from plugins.module_utils.nginx_cache.zone_files import HEADER, HEADER_BYTES, Zone, cached, usage_bytes
 
 ROUTES = Routes([{"name": "all", "match": "^/.*$", "zone": "pages"}])
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\n%bConnection: close\r\n\r\n"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugins.module_utils.cache_zones import KEYS_PER_MIB, cache_zones, zone_problems, zone_warnings
+from plugins.module_utils.nginx_cache.sizes import KEYS_PER_MIB, cache_zones, zone_problems, zone_warnings
 
 POLICY = [
     {"name": "thumbnails", "max_size_mib": 4096, "mean_size_kib": 8, "inactive": "365d"},

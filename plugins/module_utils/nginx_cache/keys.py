@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 # A path with query in which nothing is encoded and nothing ends or breaks the request line.
 _PLAIN = re.compile(r"/[!\"$&-~]*").fullmatch
@@ -20,6 +21,9 @@ _FORBIDDEN = re.compile(r"[\x00-\x20\x7f]").search
 _QUOTED = re.compile(r"[0-9A-Fa-f]{2}").match
 # Locations of the template that come before the routes.
 _EXACT_LOCATIONS = frozenset({"/test", "/stub_status"})
+
+
+Search = Callable[[str], re.Match[str] | None]
 
 
 class Key(NamedTuple):
@@ -43,12 +47,12 @@ class Key(NamedTuple):
 class _Route(NamedTuple):
     name: str
     zone: str
-    search: object
+    search: Search
     # Name, how it looks with a value that is served, and how it looks at all.
-    arguments: tuple[tuple[str, object, object], ...]
+    arguments: tuple[tuple[str, Search, Search], ...]
 
 
-def _pattern(text: str):
+def _pattern(text: str) -> Search:
     """Return the search of a regular expression of the configuration, over bytes as Latin-1."""
     return re.compile(text.encode().decode("latin-1"), re.ASCII).search
 
@@ -96,7 +100,7 @@ def _tidied(path: str) -> str | None:
 class Routes:
     """The routes of a cache policy, in its order."""
 
-    def __init__(self, routes: list[dict]):
+    def __init__(self, routes: Iterable[Mapping[str, Any]]) -> None:
         self._routes = [
             _Route(
                 route["name"],
@@ -128,9 +132,10 @@ class Routes:
             # Clients keep what follows # to themselves; nginx takes it off.
             sent, _, _ = path.partition("#")
             uri, _, arguments = sent.encode("utf-8", "surrogateescape").decode("latin-1").partition("?")
-            uri = _tidied(uri)
-            if uri is None:
+            tidied = _tidied(uri)
+            if tidied is None:
                 return None
+            uri = tidied
         if uri in _EXACT_LOCATIONS:
             return None
         for route in self._routes:

@@ -1,8 +1,8 @@
 # Copyright (c) 2026, the imaging.repository authors
 # SPDX-License-Identifier: BSD-2-Clause
-"""The files in which nginx 1.26 keeps a zone: proxy_cache_path with levels=1:2.
+"""The files in which nginx keeps a zone: proxy_cache_path with levels=1:2.
 
-Sources: nginx 1.22.1, src/http/ngx_http_cache.h (ngx_http_file_cache_header_t, version 5) and
+Sources: nginx 1.22.1, which 1.26.3 follows here: src/http/ngx_http_cache.h (ngx_http_file_cache_header_t, version 5) and
 src/http/ngx_http_file_cache.c (ngx_http_file_cache_read: what nginx checks before it answers from a file).
 """
 
@@ -13,6 +13,7 @@ import random
 import re
 import struct
 import time
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from .keys import Key
@@ -27,8 +28,17 @@ _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)\r", re.IGNORECASE)
 # Enough for the header, the key of most pages and the image server's own headers: one read.
 _READ_BYTES = 1024
 # The two levels: the last hexadecimal digit of the name, then the two before it.
-_LEAVES = 16 * 256
+LEAVES = 16 * 256
 _NAME_LENGTH = 32
+
+
+# Times of nginx's configuration (src/core/ngx_parse.c), in seconds.
+_UNITS = {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "M": 30 * 86400, "y": 365 * 86400}
+
+
+def valid_seconds(text: str) -> float:
+    """Return a time of nginx's configuration, such as 365d or 1h30m, in seconds."""
+    return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+) *(ms|[smhdwMy]|)", text))
 
 
 class Zone(NamedTuple):
@@ -47,7 +57,7 @@ def cached(zone: Zone, key: Key) -> bool:
     """
     digest = key.digest
     try:
-        descriptor = os.open(f"{zone.directory}/{digest[31]}/{digest[29:31]}/{digest}", os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(f"{zone.directory}/{leaf_of(digest)}/{digest}", os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         return False
     try:
@@ -66,23 +76,66 @@ def cached(zone: Zone, key: Key) -> bool:
         length = _CONTENT_LENGTH(data, header_start, body_start)
         # Cheaper than fstat, which makes an object of all it knows.
         size = os.lseek(descriptor, 0, os.SEEK_END)
-        return size == body_start + int(length[1]) if length else size >= body_start
+        return bool(size == body_start + int(length[1]) if length else size >= body_start)
     finally:
         os.close(descriptor)
 
 
-def usage_bytes(zone: Zone, leaves: int | None = None) -> int:
-    """Return how large nginx counts the zone: what its files take on disk, in blocks of the file system.
+class Usage(NamedTuple):
+    """What a zone holds: bytes as nginx counts them, and files."""
 
-    `leaves`: look into so many of the 4,096 directories, chosen at random, and extrapolate: MD5 spreads files evenly.
+    size_bytes: int
+    files: int
+
+
+def usage(directory: str, *, leaves: int = LEAVES, files: int | None = None) -> Usage | None:
+    """Return what a zone holds, in blocks of its file system; None where its directory does not exist.
+
+    Looks into the 4,096 directories at random until it has looked into so many `leaves`, or seen so many `files`, and
+    extrapolates: MD5 spreads files evenly. Raises PermissionError where this user may not look.
     """
     try:
-        block = _block_bytes(zone.directory)
+        block = _block_bytes(directory)
+        os.scandir(directory).close()
     except FileNotFoundError:
-        return 0
-    names = [f"{zone.directory}/{first:x}/{second:02x}" for first in range(16) for second in range(256)]
-    chosen = names if leaves is None else random.sample(names, min(leaves, _LEAVES))
-    return sum(_leaf_bytes(name, block) for name in chosen) * _LEAVES // len(chosen)
+        return None
+    names = list(leaf_names())
+    random.shuffle(names)
+    looked = seen = size_bytes = 0
+    for name in names[:leaves]:
+        looked += 1
+        found, found_bytes = _leaf(f"{directory}/{name}", block)
+        seen += found
+        size_bytes += found_bytes
+        if files is not None and seen >= files:
+            break
+    return Usage(size_bytes * LEAVES // looked, seen * LEAVES // looked)
+
+
+def usage_bytes(zone: Zone, leaves: int = LEAVES) -> int:
+    """Return how large nginx counts the zone, 0 where it has no directory; see `usage`."""
+    found = usage(zone.directory, leaves=leaves)
+    return found.size_bytes if found else 0
+
+
+def leaf_names() -> Iterator[str]:
+    """Yield the directories in which a zone keeps its files, below its own."""
+    return (f"{first:x}/{second:02x}" for first in range(16) for second in range(256))
+
+
+def leaf_of(digest: str) -> str:
+    """Return the directory of a key's file, by the MD5 of the key."""
+    return f"{digest[31]}/{digest[29:31]}"
+
+
+def is_entry(name: str) -> bool:
+    """Return whether a file of this name is an entry; longer names are answers that are being received."""
+    return len(name) == _NAME_LENGTH
+
+
+def blocks(size_bytes: int, block_bytes: int) -> int:
+    """Return a size in bytes as whole blocks, in bytes."""
+    return -(-size_bytes // block_bytes) * block_bytes
 
 
 def _block_bytes(directory: str) -> int:
@@ -91,21 +144,22 @@ def _block_bytes(directory: str) -> int:
     return 512 if size % 512 or size > os.sysconf("SC_PAGESIZE") else size
 
 
-def _leaf_bytes(directory: str, block: int) -> int:
-    total = 0
+def _leaf(directory: str, block: int) -> tuple[int, int]:
+    """Return how many files a directory has, and their bytes."""
+    number = total = 0
     try:
         with os.scandir(directory) as entries:
             for entry in entries:
-                # Longer names are answers that are being received.
-                if len(entry.name) == _NAME_LENGTH:
-                    total += -(-_file_bytes(entry) // block) * block
+                if is_entry(entry.name):
+                    number += 1
+                    total += blocks(_file_bytes(entry), block)
     except FileNotFoundError:
         # A directory appears with its first file, and a file may be evicted meanwhile.
         pass
-    return total
+    return number, total
 
 
-def _file_bytes(entry: os.DirEntry) -> int:
+def _file_bytes(entry: os.DirEntry[str]) -> int:
     """Return a file's size as nginx takes it (src/os/unix/ngx_files.h, ngx_file_fs_size): with what xfs keeps ready."""
     try:
         status = entry.stat(follow_symlinks=False)

@@ -14,7 +14,7 @@ import yaml
 from hypothesis import given, strategies
 
 from plugins.module_utils.cache_warm.journal import fingerprint
-from plugins.module_utils.cache_warm.keys import Routes
+from plugins.module_utils.nginx_cache.keys import Routes
 
 PROJECT = Path(__file__).parents[2]
 POLICY = yaml.safe_load((PROJECT / "roles/image_server_orthanc/meta/policy.yml").read_text(encoding="utf-8"))
