@@ -168,9 +168,9 @@ class Public:
             )
         return f"{len(pictures)} from the cache"
 
-    def check_test(self) -> str:
+    def check_test(self, path: str = "/test") -> str:
         # No visitor's cache and none of ours may answer this.
-        answer = self.get("/test", "image/", headers={"Cache-Control": "no-cache"})
+        answer = self.get(path, "image/", headers={"Cache-Control": "no-cache"})
         return f"{len(answer.content)} bytes through the whole stack in {milliseconds(answer)}"
 
     # --- Images of one driver ---
@@ -273,6 +273,9 @@ class Public:
                 yield f"whole-slide tile{suffix}", lambda driver=driver: self.check_tile(driver)  # type: ignore[misc]
             yield f"administration{suffix}", lambda driver=driver: self.check_forbidden(driver)  # type: ignore[misc]
         yield "monitor's /test", self.check_test
+        for driver in self.drivers if len(self.drivers) > 1 else ():
+            path = f"/test/{driver.name}"
+            yield f"monitor's {path}", lambda path=path: self.check_test(path)  # type: ignore[misc]
         yield "writing", self.check_methods
 
     def lines(self) -> list[Line]:

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, the imaging.repository authors
 # SPDX-License-Identifier: BSD-2-Clause
-"""Runs the modules of the verb verify (meta/runtime.yml names them): a host that does not answer is a line as well."""
+"""Runs verify_volumes and, by meta/runtime.yml, its sisters: a host that does not answer is a line as well."""
 
 from __future__ import annotations
 
