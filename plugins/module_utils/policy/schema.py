@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from ..cache_warm import sources
+from ..cache_warm import source_rules
 from .prefixes import may_meet
 
 # What the site itself answers; a route there would hide it.
@@ -138,7 +138,7 @@ def policy_problems(driver: str, policy: Any) -> list[str]:
             found += [f"{place}.{key}[{index}].{problem}" for problem in _problems(entry, rules)]
         found += [f"{place}.{key}: {problem}" for problem in _twice(policy.get(key, ()))]
     for index, source in enumerate(policy["warm_sources"]):
-        found += [f"{place}.warm_sources[{index}].{problem}" for problem in sources.problems(source)]
+        found += [f"{place}.warm_sources[{index}].{problem}" for problem in source_rules.problems(source)]
     found += [f"{place}.warm_sources: {problem}" for problem in _twice(policy["warm_sources"])]
     found += [f"{place}.verify.{problem}" for problem in _problems(policy.get("verify", {}), VERIFY)]
     if "reader" in policy:
