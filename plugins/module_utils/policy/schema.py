@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from ..cache_warm import source_rules
+from ..cache_warm.source_rules import problems as source_problems
+from ..checked import mapping_problems, must
 from .prefixes import may_meet
 
 # What the site itself answers; a route there would hide it.
@@ -138,7 +139,7 @@ def policy_problems(driver: str, policy: Any) -> list[str]:
             found += [f"{place}.{key}[{index}].{problem}" for problem in _problems(entry, rules)]
         found += [f"{place}.{key}: {problem}" for problem in _twice(policy.get(key, ()))]
     for index, source in enumerate(policy["warm_sources"]):
-        found += [f"{place}.warm_sources[{index}].{problem}" for problem in source_rules.problems(source)]
+        found += [f"{place}.warm_sources[{index}].{problem}" for problem in source_problems(source)]
     found += [f"{place}.warm_sources: {problem}" for problem in _twice(policy["warm_sources"])]
     found += [f"{place}.verify.{problem}" for problem in _problems(policy.get("verify", {}), VERIFY)]
     if "reader" in policy:
@@ -147,17 +148,9 @@ def policy_problems(driver: str, policy: Any) -> list[str]:
 
 
 def _problems(entry: Mapping[str, Any], rules: Mapping[str, Rule]) -> list[str]:
-    found = []
-    for key, value in entry.items():
-        if key not in rules:
-            close = difflib.get_close_matches(str(key), rules, 1)
-            found.append(f"{key}: is unknown; did you mean {close[0]}?" if close else f"{key}: is unknown; remove it")
-        elif not rules[key].holds(value):
-            found.append(f"{key}: {value!r} {rules[key].words}; correct it")
-    found += [
-        f"{key}: is missing; it {rule.words}" for key, rule in rules.items() if not rule.optional | (key in entry)
-    ]
-    return found
+    found = mapping_problems(entry, {key: must(rule.holds, rule.words) for key, rule in rules.items()})
+    absent = [key for key, rule in rules.items() if not rule.optional and key not in entry]
+    return found + [f"{key}: is missing; it {rules[key].words}" for key in absent]
 
 
 def _twice(entries: Iterable[Mapping[str, Any]]) -> list[str]:
