@@ -1,0 +1,28 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
+"""What dpkg and apt say about packages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+LISTS = "/var/lib/apt/lists"
+
+
+def missing(names: Iterable[str], known: str) -> list[str]:
+    """Return those of the packages that are not installed; `known` has lines `<package> <status>` of dpkg-query.
+
+    A name may choose a version, as for apt: `nginx=1.26.3-3`. Another version that is installed stays.
+    """
+    installed = {line.split()[0] for line in known.splitlines() if line.endswith(" installed")}
+    return sorted({name for name in names if name.partition("=")[0] not in installed})
+
+
+def apt_problem(out: str, error: str) -> str:
+    """Return what apt-get says is wrong as one sentence, without its prefixes."""
+    lines = [line[3:].strip() for line in error.splitlines() if line.startswith("E: ")]
+    if not lines:
+        lines = [line.strip() for line in (error or out).splitlines() if line.strip()][-3:]
+    # The reason stands above the error where packages depend on what is not to be had.
+    lines += [line.strip() for line in out.splitlines() if "Depends:" in line]
+    return "; ".join(lines) or "apt-get says nothing"

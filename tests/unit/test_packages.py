@@ -1,0 +1,23 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the module packages makes of the words of dpkg and apt; molecule/base installs with it."""
+
+from __future__ import annotations
+
+from plugins.module_utils.packages import apt_problem, missing
+
+
+def test_only_what_is_installed_is_not_missing():
+    known = "nginx installed\nsshfs config-files\nxfsprogs half-configured\n"
+    assert missing(["xfsprogs", "nginx", "sshfs", "vips", "vips"], known) == ["sshfs", "vips", "xfsprogs"]
+    assert missing(["nginx", "nginx=1.26.3-3"], known) == []
+    assert missing(["vips=8.16.1-1"], known) == ["vips=8.16.1-1"]
+
+
+def test_problems_are_sentences():
+    assert apt_problem("", "W: old list\nE: Unable to locate package vips\n") == "Unable to locate package vips"
+    out = "The following packages have unmet dependencies:\n a : Depends: b (>= 2) but 1 is to be installed\n"
+    assert apt_problem(out, "E: Unable to correct problems, you have held broken packages.\n") == (
+        "Unable to correct problems, you have held broken packages.; a : Depends: b (>= 2) but 1 is to be installed"
+    )
+    assert apt_problem("one\n\ntwo\n", "") == "one; two" and apt_problem("", "") == "apt-get says nothing"
