@@ -32,7 +32,7 @@ options:
   ports:
     description:
       - Dictionaries C(port), C(protocol), C(description), C(loopback) (only requests of the host itself are answered) and
-        C(programs), the names of processes that are the site's own.
+        C(programs), the names of processes that are the site's own; without them the port is not looked at.
     type: list
     elements: dict
     default: []

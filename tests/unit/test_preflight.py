@@ -69,7 +69,8 @@ def test_our_own_programs_are_no_problem() -> None:
         "port 8042 is in use by python3 (pid 123, x.service), and the image server needs it; "
         "stop python3, or let it listen elsewhere"
     ]
-    # NFS listens in the kernel: nobody to stop.
+    # A feature that names none, and NFS, which listens in the kernel: nobody to stop.
+    assert ports.problems([{"port": 8042}], [listener(8042)], {"7": ports.Program("python3", 123, "")}) == []
     assert ports.problems(wanted, [listener(8042)], {}) == []
 
 

@@ -62,10 +62,13 @@ def is_in_the_way(listener: Listener, wanted: Mapping[str, Any]) -> bool:
 def problems(
     wanted: Iterable[Mapping[str, Any]], found: Iterable[Listener], programs: Mapping[str, Program]
 ) -> list[str]:
-    """Return which ports others have. `programs` by the inode of their socket; a socket of nobody is the kernel's."""
+    """Return which ports others have. `programs` by the inode of their socket; a socket of nobody is the kernel's.
+
+    Of a port without names of programs nobody can say who are others: the service of the site may run already.
+    """
     listening, told = list(found), []
     for port in wanted:
-        for listener in listening:
+        for listener in listening if port.get("programs") else ():
             if not is_in_the_way(listener, port):
                 continue
             program = programs.get(listener.inode)

@@ -166,7 +166,7 @@ FEATURE = Field(
                     "from": Field("choice", "It answers only its own host.", choices=("loopback",)),
                     "programs": Field(
                         "list",
-                        "Processes that may listen there; preflight refuses a host where another one does.",
+                        "Processes that may listen there; preflight refuses a host where another one does. Left out, it does not look.",
                         item=Field("text", "The name of a process.", example="nginx"),
                     ),
                 },
