@@ -9,7 +9,7 @@ short_description: Asks an OpenStack cloud what it offers, and chooses what fits
 version_added: 0.1.0
 description:
   - Lists images, flavors, external networks, volume types, zones, free floating IPs and what is left of the quotas, and
-    chooses for the hosts of C(vars/demo.yml) what fits them. Only reads.
+    chooses what fits the hosts of a new site. Only reads.
 options:
   cloud:
     description: Name of the cloud in C(clouds.yaml).
@@ -19,6 +19,22 @@ options:
     description: Name of the new site, refused here if it cannot be one.
     type: str
     required: true
+  hosts:
+    description: The hosts of the new site.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name: {description: Name of the host., type: str, required: true}
+      count: {description: How many there are., type: int, required: true}
+      memory_mib: {description: The memory that one is wanted to have., type: int, required: true}
+      least_mib: {description: The memory without which it does not work., type: int, required: true}
+      why: {description: What it is for., type: str, required: true}
+      volumes:
+        description: Its volumes, each with C(name), C(gib), C(least_gib) and C(why).
+        type: list
+        elements: dict
+        required: true
 attributes:
   check_mode:
     description: Only reads.
@@ -37,6 +53,8 @@ EXAMPLES = r"""
   imaging.repository.openstack_offer:
     cloud: embassy
     name: idr127
+    hosts:
+      - {name: replica, count: 2, memory_mib: 8192, least_mib: 1024, why: render for visitors, volumes: []}
   register: offered
 """
 
@@ -80,7 +98,23 @@ def controller_address(login_url: str) -> str:
 def main() -> None:
     """Entry point; see DOCUMENTATION."""
     module = AnsibleModule(
-        argument_spec={"cloud": {"type": "str", "required": True}, "name": {"type": "str", "required": True}},
+        argument_spec={
+            "cloud": {"type": "str", "required": True},
+            "name": {"type": "str", "required": True},
+            "hosts": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "count": {"type": "int", "required": True},
+                    "memory_mib": {"type": "int", "required": True},
+                    "least_mib": {"type": "int", "required": True},
+                    "why": {"type": "str", "required": True},
+                    "volumes": {"type": "list", "elements": "dict", "required": True},
+                },
+            },
+        },
         supports_check_mode=True,
     )
     if not HAS_OPENSTACK:
@@ -94,7 +128,7 @@ def main() -> None:
     except CloudError as error:
         module.fail_json(msg=str(error).replace("site.openstack.cloud", "cloud"))
     offer = offers.read(cloud.name, found, controller_address(cloud.login_url))
-    choice = offers.choose(offer)
+    choice = offers.choose(offer, module.params["hosts"])
     module.exit_json(changed=False, offer=offer, choice=choice, shortages=offers.shortages(choice, offer["quota"]))
 
 

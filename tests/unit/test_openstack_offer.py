@@ -18,6 +18,7 @@ from plugins.module_utils.openstack.shapes import Found
 from plugins.plugin_utils import features
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+HOSTS = yaml.safe_load((REPOSITORY / "roles/openstack/files/new_site.yml").read_text())
 schema = features.read().schema
 DEMO = yaml.safe_load((REPOSITORY / "vars" / "demo.yml").read_text())["site"]
 
@@ -57,7 +58,7 @@ def written(offer):
     environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
     environment.filters["to_json"] = lambda value, **options: json.dumps(value, **options)
     template = environment.from_string((REPOSITORY / "playbooks/templates/site_file.yml.j2").read_text())
-    choice = module.choose(offer)
+    choice = module.choose(offer, HOSTS)
     return template.render(
         name="idr127", offer=offer, choice=choice, shortages=module.shortages(choice, offer["quota"])
     )
@@ -130,13 +131,13 @@ def test_the_newest_debian_13_is_chosen(images, value):
 def test_a_flavor_without_a_disk_boots_from_a_volume_as_large_as_the_image_needs():
     flavors = [flavor("diskless", 8192, disk_gib=0)]
     offer = {**OFFER, "flavors": flavors, "images": [image("Debian 13", least_disk_gib=15)]}
-    assert module.choose(offer)["boot_volume_gib"] == 15
-    assert module.choose(OFFER)["boot_volume_gib"] is None
+    assert module.choose(offer, HOSTS)["boot_volume_gib"] == 15
+    assert module.choose(OFFER, HOSTS)["boot_volume_gib"] is None
 
 
 def test_a_small_quota_makes_a_small_site():
     quota = {"MiB of memory": 20000, "GiB of volumes": 300}
-    choice = module.choose({**OFFER, "quota": quota})
+    choice = module.choose({**OFFER, "quota": quota}, HOSTS)
     assert choice["scale"] == 2
     assert module.shortages(choice, quota) == []
     assert sum(volume["gib"] for host in choice["hosts"] for volume in host["volumes"]) <= 300
@@ -262,9 +263,9 @@ def test_any_offer_makes_yaml_whose_only_problems_are_what_is_said_to_be_missing
 @settings(deadline=None, max_examples=60)
 @given(offer=OFFERS)
 def test_a_choice_that_is_not_said_to_be_too_small_fits_the_quota(offer):
-    choice = module.choose(offer)
+    choice = module.choose(offer, HOSTS)
     flavors = [host["flavor"] for host in choice["hosts"]]
     if choice["scale"] is not None:
-        assert module.fits(flavors, offer["quota"])
+        assert module.fits(flavors, offer["quota"], HOSTS)
         for host in choice["hosts"]:
             assert host["flavor"]["memory_mib"] >= max(host["memory_mib"] // choice["scale"], host["least_mib"])

@@ -21,51 +21,13 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypedDict
 
 from .quotas import quotas
 from .shapes import Found
 
 GIB = 1024**3
-# The hosts of the base vars/demo.yml: how many, the memory that each is wanted and at least needs, and why.
-HOSTS: tuple[dict[str, Any], ...] = (
-    {
-        "name": "database",
-        "count": 1,
-        "memory_mib": 8192,
-        "least_mib": 1024,
-        "why": "the index of all images",
-        "volumes": ({"name": "db", "gib": 50, "least_gib": 2, "why": "the index; it grows with the number of images"},),
-    },
-    {
-        "name": "primary",
-        "count": 1,
-        "memory_mib": 8192,
-        "least_mib": 1024,
-        "why": "loads the images",
-        "volumes": (
-            {"name": "data", "gib": 500, "least_gib": 4, "why": "the pixels; make it as large as your images"},
-        ),
-    },
-    {"name": "replica", "count": 2, "memory_mib": 8192, "least_mib": 1024, "why": "render for visitors", "volumes": ()},
-    {
-        "name": "proxy",
-        "count": 1,
-        "memory_mib": 4096,
-        "least_mib": 512,
-        "why": "nginx, the gallery, the bastion",
-        "volumes": (
-            {
-                "name": "cache",
-                "gib": 100,
-                "least_gib": 2,
-                "why": "rendered images; what is not in it is rendered again",
-            },
-        ),
-    },
-)
-SERVERS = sum(host["count"] for host in HOSTS)
 # A Debian with the services of the largest host and room for logs.
 BOOT_GIB = 10
 # Kinds of cloud.Cloud.find().
@@ -85,10 +47,30 @@ DEBIAN_VERSION = "13"
 DEBIAN_NAME = "trixie"
 
 
-def choose(offer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the choices for a new site: image, hosts with flavors and volumes, networks and addresses."""
+class WantedVolume(TypedDict):
+    """A volume of a new site: how large it is wanted, how large it must be, and what it is for."""
+
+    name: str
+    gib: int
+    least_gib: int
+    why: str
+
+
+class WantedHost(TypedDict):
+    """A host of a new site: how many of it, the memory that it is wanted to have and at least needs, and why."""
+
+    name: str
+    count: int
+    memory_mib: int
+    least_mib: int
+    why: str
+    volumes: list[WantedVolume]
+
+
+def choose(offer: Mapping[str, Any], hosts: Sequence[WantedHost]) -> dict[str, Any]:
+    """Return the choices for a new site with these hosts: image, hosts with flavors and volumes, networks and addresses."""
     image = choose_image(offer["images"])
-    flavors, scale = choose_flavors(offer["flavors"], offer["quota"])
+    flavors, scale = choose_flavors(offer["flavors"], offer["quota"], hosts)
     boot_gib = max(BOOT_GIB, image["least_disk_gib"] if image else 0)
     diskless = [flavor["name"] for flavor in flavors if flavor and flavor["disk_gib"] < boot_gib]
     addresses = [entry for entry in offer["addresses"] if entry["network"] in offer["networks"]]
@@ -104,7 +86,7 @@ def choose(offer: Mapping[str, Any]) -> dict[str, Any]:
         "hosts": [
             {**host, "flavor": flavor, "volumes": volumes}
             for host, flavor, volumes in zip(
-                HOSTS, flavors, choose_volumes(offer["quota"], boot_gib if diskless else 0), strict=True
+                hosts, flavors, choose_volumes(offer["quota"], boot_gib if diskless else 0, hosts), strict=True
             )
         ],
     }
@@ -181,9 +163,9 @@ def choose_image(images: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
 
 
 def choose_flavors(
-    flavors: Iterable[Mapping[str, Any]], quota: Mapping[str, int]
+    flavors: Iterable[Mapping[str, Any]], quota: Mapping[str, int], hosts: Sequence[WantedHost]
 ) -> tuple[list[Mapping[str, Any] | None], int | None]:
-    """Return a flavor for each of HOSTS, and by what the wanted memory was divided so that all fit the quota.
+    """Return a flavor for each host, and by what the wanted memory was divided so that all fit the quota.
 
     The divisor is None where not even the smallest fit; the flavors are then the smallest that do the work, or None.
     """
@@ -192,42 +174,47 @@ def choose_flavors(
     )
     divisor = 1
     while True:
-        wanted = [max(host["memory_mib"] // divisor, host["least_mib"]) for host in HOSTS]
+        wanted = [max(host["memory_mib"] // divisor, host["least_mib"]) for host in hosts]
         chosen = [next((flavor for flavor in flavors if flavor["memory_mib"] >= memory), None) for memory in wanted]
         known = [flavor for flavor in chosen if flavor]
-        if len(known) == len(chosen) and fits(known, quota):
+        if len(known) == len(chosen) and fits(known, quota, hosts):
             return chosen, divisor
-        if all(memory == host["least_mib"] for memory, host in zip(wanted, HOSTS, strict=True)):
+        if all(memory == host["least_mib"] for memory, host in zip(wanted, hosts, strict=True)):
             return chosen, None
         divisor *= 2
 
 
-def needs(flavors: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """Return what the servers of HOSTS take of the quota with these flavors."""
-    pairs = list(zip(HOSTS, flavors, strict=True))
+def servers(hosts: Iterable[WantedHost]) -> int:
+    """Return how many servers the hosts are."""
+    return sum(host["count"] for host in hosts)
+
+
+def needs(flavors: Iterable[Mapping[str, Any]], hosts: Sequence[WantedHost]) -> dict[str, int]:
+    """Return what the servers of the hosts take of the quota with these flavors."""
+    pairs = list(zip(hosts, flavors, strict=True))
     return {
-        "servers": SERVERS,
+        "servers": servers(hosts),
         "cores": sum(host["count"] * flavor["cores"] for host, flavor in pairs),
         "MiB of memory": sum(host["count"] * flavor["memory_mib"] for host, flavor in pairs),
     }
 
 
-def fits(flavors: Iterable[Mapping[str, Any]], quota: Mapping[str, int]) -> bool:
-    """Tell whether the servers of HOSTS with these flavors are within what is left of the quota."""
-    return all(count <= quota.get(resource, count) for resource, count in needs(flavors).items())
+def fits(flavors: Iterable[Mapping[str, Any]], quota: Mapping[str, int], hosts: Sequence[WantedHost]) -> bool:
+    """Tell whether the servers of the hosts with these flavors are within what is left of the quota."""
+    return all(count <= quota.get(resource, count) for resource, count in needs(flavors, hosts).items())
 
 
-def choose_volumes(quota: Mapping[str, int], boot_gib: int) -> list[list[dict[str, Any]]]:
-    """Return the volumes of each of HOSTS: as large as wanted, or what the quota has after the boot volumes."""
+def choose_volumes(quota: Mapping[str, int], boot_gib: int, hosts: Sequence[WantedHost]) -> list[list[WantedVolume]]:
+    """Return the volumes of each of the hosts: as large as wanted, or what the quota has after the boot volumes."""
     left = quota.get("GiB of volumes", math.inf)
     divisor = 1
     while True:
-        result = [
+        result: list[list[WantedVolume]] = [
             [{**volume, "gib": max(volume["gib"] // divisor, volume["least_gib"])} for volume in host["volumes"]]
-            for host in HOSTS
+            for host in hosts
         ]
         volumes = [volume for volumes in result for volume in volumes]
-        total = sum(volume["gib"] for volume in volumes) + SERVERS * boot_gib
+        total = sum(volume["gib"] for volume in volumes) + servers(hosts) * boot_gib
         if total <= left or all(volume["gib"] == volume["least_gib"] for volume in volumes):
             return result
         divisor *= 2
@@ -238,10 +225,11 @@ def shortages(choice: Mapping[str, Any], quota: Mapping[str, int]) -> list[str]:
     flavors = [host["flavor"] for host in choice["hosts"]]
     volumes = [volume for host in choice["hosts"] for volume in host["volumes"]]
     boot_gib = choice["boot_volume_gib"] or 0
+    count_of_servers = servers(choice["hosts"])
     need = {
-        **(needs(flavors) if all(flavors) else {"servers": SERVERS}),
-        "volumes": len(volumes) + (SERVERS if boot_gib else 0),
-        "GiB of volumes": sum(volume["gib"] for volume in volumes) + SERVERS * boot_gib,
+        **(needs(flavors, choice["hosts"]) if all(flavors) else {"servers": count_of_servers}),
+        "volumes": len(volumes) + (count_of_servers if boot_gib else 0),
+        "GiB of volumes": sum(volume["gib"] for volume in volumes) + count_of_servers * boot_gib,
         "networks": 1,
         "routers": 1,
         "floating IPs": 0 if choice["address"] else 1,
