@@ -6,21 +6,13 @@ Pure functions: the module openstack_address lists and writes, this file decides
 
 A switch is an exchange: the public address goes to the public host of the new site, and the address which that host
 had goes to the one that held the public address, because a server is reached through its address. The new host keeps
-a note of it in the cloud (``{"address", "exchange", "port", "site"}``), so that anybody can finish an exchange that
-was cut, or reverse it.
-
-What was found has the shape ::
-
-    {"addresses": {address: {"port": id or "", "mark": description}},
-     "ports": {id: {"server": name, "site": name or ""}},   # those that hold or may get an address
-     "target": id of the port of the new site's public host, or "",
-     "note": {} or the note at the new site's public host}
+a note of it in the cloud, so that anybody can finish an exchange that was cut, or reverse it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TypedDict
 
 from ..plan import Step, step
 from .wanted import MARK, mark
@@ -30,11 +22,59 @@ NOTE_KEY = "imaging_repository_switch"
 NOBODY = "nobody"
 
 
+class Address(TypedDict):
+    """A floating IP: its id, the id of the port that has it or "", and its description."""
+
+    id: str
+    port: str
+    mark: str
+
+
+class Place(TypedDict):
+    """A port that holds or may get an address: the name of its server, and of the site of the server or ""."""
+
+    server: str
+    site: str
+
+
+class Note(TypedDict, total=False):
+    """What the new host keeps of an exchange; empty where there was none."""
+
+    address: str
+    # The address that was given in exchange, the port that had the first one, and the site of that port.
+    exchange: str
+    port: str
+    site: str
+
+
+class Holders(TypedDict):
+    """What was found: addresses by themselves, ports by their ids."""
+
+    addresses: dict[str, Address]
+    ports: dict[str, Place]
+    # The port of the new site's public host and the id of its server, or "".
+    target: str
+    server: str
+    note: Note
+
+
+class Exchange(TypedDict):
+    """Who shall hold what: the first of ``wanted`` (address -> port or "") is the public address."""
+
+    wanted: dict[str, str]
+    steps: list[Step]
+    note: Note
+    # Where the new site's public host is reached before the switch.
+    own_address: str
+    # The new site's host gave its address away and got nothing yet: it cannot be reached.
+    interrupted: bool
+
+
 class Refused(Exception):
     """A sentence for the user: why nothing is moved, and what to do."""
 
 
-def holder(found: Mapping[str, Any], port: str) -> str:
+def holder(found: Holders, port: str) -> str:
     """Return the holder of an address for people: a server and its site, or nobody."""
     if not port:
         return NOBODY
@@ -42,11 +82,10 @@ def holder(found: Mapping[str, Any], port: str) -> str:
     return f"{place['server']} (site {place['site']})" if place["site"] else place["server"]
 
 
-def plan(address: str, source: str, back: bool, found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return who shall hold what: ``{"wanted": {address: port}, "steps", "note", "own_address", "interrupted"}``.
+def plan(address: str, source: str, back: bool, found: Holders) -> Exchange:
+    """Return who shall hold what.
 
     `source` is the name of the site or server that must hold the address now, or "". With `back` the note is followed.
-    The first of ``wanted`` is `address`. A step is ``{"kind", "name", "action", "detail"}`` with action keep or change.
     Raises Refused.
     """
     if address not in found["addresses"]:
@@ -68,23 +107,19 @@ def plan(address: str, source: str, back: bool, found: Mapping[str, Any]) -> dic
             "address": address,
             "exchange": exchange,
             "port": now,
-            "site": found["ports"].get(now, {}).get("site", ""),
+            "site": found["ports"][now]["site"] if now in found["ports"] else "",
         }
     own = sorted(name for name, entry in found["addresses"].items() if entry["port"] == found["target"])
     return {
         "wanted": wanted,
         "steps": _steps(wanted, other, found),
         "note": note,
-        # Where the new site's public host is reached before the switch.
         "own_address": (own or [exchange])[0],
-        # The new site's host gave its address away and got nothing yet: it cannot be reached.
         "interrupted": bool(exchange) and not back and now != goal and not found["addresses"][exchange]["port"],
     }
 
 
-def _forwards(
-    address: str, now: str, source: str, note: Mapping[str, Any], found: Mapping[str, Any]
-) -> tuple[str, str]:
+def _forwards(address: str, now: str, source: str, note: Note, found: Holders) -> tuple[str, str]:
     """Return the port that gets the address and the one that gets the other in exchange."""
     target = found["target"]
     if now == target:
@@ -105,7 +140,7 @@ def _forwards(
     return target, now
 
 
-def _backwards(address: str, now: str, note: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, str]:
+def _backwards(address: str, now: str, note: Note, found: Holders) -> tuple[str, str]:
     target = found["target"]
     if not note:
         raise Refused(
@@ -124,7 +159,7 @@ def _backwards(address: str, now: str, note: Mapping[str, Any], found: Mapping[s
     return note["port"], target
 
 
-def _exchange(address: str, goal: str, other: str, note: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+def _exchange(address: str, goal: str, other: str, note: Note, found: Holders) -> str:
     """Return the address that is given in exchange, or ""."""
     addresses = found["addresses"]
     if goal and addresses[address]["port"] != goal:
@@ -137,7 +172,7 @@ def _exchange(address: str, goal: str, other: str, note: Mapping[str, Any], foun
     return noted if noted in addresses and not addresses[noted]["port"] and not has_one else ""
 
 
-def _steps(wanted: Mapping[str, str], other: str, found: Mapping[str, Any]) -> list[Step]:
+def _steps(wanted: Mapping[str, str], other: str, found: Holders) -> list[Step]:
     steps = []
     for position, (address, port) in enumerate(wanted.items()):
         now = found["addresses"][address]["port"]
@@ -150,7 +185,7 @@ def _steps(wanted: Mapping[str, str], other: str, found: Mapping[str, Any]) -> l
     return steps
 
 
-def marks(wanted: Mapping[str, str], found: Mapping[str, Any]) -> dict[str, str]:
+def marks(wanted: Mapping[str, str], found: Holders) -> dict[str, str]:
     """Return the description of each address at its new holder.
 
     The mark of an address that a site allocated follows its holder, so that no site releases the address of another.
@@ -164,7 +199,7 @@ def marks(wanted: Mapping[str, str], found: Mapping[str, Any]) -> dict[str, str]
     return result
 
 
-def writes(wanted: Mapping[str, str], addresses: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+def writes(wanted: Mapping[str, str], addresses: Mapping[str, Address]) -> list[tuple[str, str]]:
     """Return the writes (address, port or "") that lead from `addresses` to `wanted`, in their order.
 
     A port takes one address at a time (the API answers 409 otherwise): the others leave before the first one, which
