@@ -33,7 +33,7 @@ class Progress:
         interval_seconds: float = 1.0,
         window_seconds: float = 30.0,
         clock: Callable[[], float] = time.monotonic,
-    ):
+    ) -> None:
         self.path = path
         self.total = total
         self.done = 0

@@ -1,16 +1,14 @@
 # Copyright (c) 2026, the imaging.repository authors
 # SPDX-License-Identifier: BSD-2-Clause
-"""What the controller does for a load: reads manifests and packs the images that travel."""
+"""What the controller does for a load: reads manifests and names what is wrong with them."""
 
 from __future__ import annotations
-
-import tarfile
 
 import pytest
 from ansible.errors import AnsibleActionFail
 
-from plugins.action import orthanc_load as action
-from plugins.module_utils.manifest import File, digest, files_of
+from plugins.action import load as action
+from plugins.module_utils.load.manifest import files_of
 
 STUDY = "{path: %s, title: T, licence: L, source: S}"
 
@@ -25,7 +23,7 @@ def test_studies_of_all_manifests(tmp_path):
     (tmp_path / "a" / "x").write_text("12345")
     near = write(tmp_path / "near.yml", "a")
     far = write(tmp_path / "far.yml", "/srv/archive", head="images: host\n")
-    entries, listings = action.read_manifests([near, far])
+    entries, listings = action.read_manifests([near, far], [])
     assert [(e["name"], e["path"], e["count"], e["size"], e["title"]) for e in entries] == [
         (f"{near}: a", "", 1, 5, "T"),
         (f"{far}: /srv/archive", "/srv/archive", 0, 0, "T"),
@@ -35,7 +33,7 @@ def test_studies_of_all_manifests(tmp_path):
 
 def test_a_single_file_travels_too(tmp_path):
     (tmp_path / "x.tif").write_text("12345")
-    entries, listings = action.read_manifests([write(tmp_path / "m.yml", "x.tif")])
+    entries, listings = action.read_manifests([write(tmp_path / "m.yml", "x.tif")], [])
     root, files = listings[entries[0]["key"]]
     assert (root, [file.path for file in files]) == (str(tmp_path), ["x.tif"])
 
@@ -45,7 +43,8 @@ def test_the_problems_of_all_manifests_are_one_message(tmp_path):
     wrong = write(tmp_path / "wrong.yml", "none", head="image: host\n")
     with pytest.raises(AnsibleActionFail) as error:
         action.read_manifests(
-            [str(tmp_path / "no.yml"), str(tmp_path / "broken.yml"), wrong, write(tmp_path / "gone.yml", "none")]
+            [str(tmp_path / "no.yml"), str(tmp_path / "broken.yml"), wrong, write(tmp_path / "gone.yml", "none")],
+            [],
         )
     lines = str(error.value).splitlines()
     assert lines[0] == "load: nothing was imported:"
@@ -61,22 +60,3 @@ def test_a_manifest_is_found_from_here_and_then_in_the_repository(tmp_path, monk
     assert action.find_manifest("samples/manifest.yml") == str(action.REPOSITORY / "samples/manifest.yml")
     (tmp_path / "m.yml").write_text("")
     assert action.find_manifest("m.yml") == str(tmp_path / "m.yml")
-
-
-def test_archives_are_bounded(monkeypatch):
-    monkeypatch.setattr(action, "ARCHIVE_BYTES", 10)
-    files = [File(name, size, 0) for name, size in (("a", 4), ("b", 6), ("c", 1), ("d", 50), ("e", 1))]
-    assert [[file.path for file in group] for group in action.in_archives(files)] == [["a", "b"], ["c"], ["d"], ["e"]]
-    assert action.in_archives([]) == []
-
-
-def test_the_last_member_of_an_archive_says_that_all_have_arrived(tmp_path):
-    (tmp_path / "in" / "sub").mkdir(parents=True)
-    (tmp_path / "in" / "sub" / "x").write_text("12345")
-    (tmp_path / "in" / "link").symlink_to("sub/x")
-    files = files_of(str(tmp_path / "in"))
-    action.write_archive(str(tmp_path / "archive.tar"), str(tmp_path / "in"), files)
-    with tarfile.open(tmp_path / "archive.tar") as archive:
-        members = archive.getmembers()
-    assert [member.name for member in members] == ["files/link", "files/sub/x", f"arrived/{digest(files)}"]
-    assert members[0].isreg() and members[0].size == 5

@@ -9,7 +9,7 @@ import os
 import pytest
 import yaml
 
-from plugins.module_utils import manifest
+from plugins.module_utils.load import manifest
 
 GOOD = {"path": "a", "title": "A", "licence": "CC0-1.0", "source": "https://example.org"}
 
@@ -49,7 +49,7 @@ def test_the_sample_manifest_is_good():
         ({"studies": [{**GOOD, "url": "x"}]}, "m: studies[0]: 'url' is unknown; did you mean source?"),
         (
             {"studies": [{**GOOD, "zzz": "x"}]},
-            "m: studies[0]: 'zzz' is unknown; known are path, title, description, licence, source",
+            "m: studies[0]: 'zzz' is unknown; known are path, title, description, licence, source, driver",
         ),
         (
             {"studies": [{k: v for k, v in GOOD.items() if k != "licence"}]},
@@ -128,3 +128,14 @@ def test_a_single_file(tmp_path):
 def test_the_digest_tells_name_size_and_time(other):
     assert manifest.digest([manifest.File("a", 1, 2)]) != manifest.digest([other])
     assert manifest.digest([manifest.File("a", 1, 2)]) == manifest.digest([manifest.File("a", 1, 2)])
+
+
+def test_a_driver_that_this_host_lacks_is_named():
+    study = {**GOOD, "driver": "static_image"}
+    assert manifest.problems({"studies": [study]}, "m", ["other", "static_images"]) == [
+        "m: studies[0].driver: 'static_image' is no image server of this host; did you mean static_images?"
+    ]
+    assert manifest.problems({"studies": [{**GOOD, "driver": "zzz"}]}, "m", ["other"]) == [
+        "m: studies[0].driver: 'zzz' is no image server of this host; it has other"
+    ]
+    assert manifest.problems({"studies": [{**GOOD, "driver": "other"}]}, "m", ["other"]) == []

@@ -13,16 +13,14 @@ import os
 import shutil
 import subprocess
 
+from imaging_repository_load import Refused
+
 TILE_PIXELS = 512
 JPEG_QUALITY = 90
 # Identifiers that OrthancWSIDicomizer makes up (DCMTK's root), and times: the only differences between two runs.
 GENERATED_ROOT = "1.2.276.0.7230010.3.1."
 TIMES = ("SeriesDate", "SeriesTime", "ContentDate", "ContentTime", "AcquisitionDateTime")
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-
-
-class SlideError(Exception):
-    """The image cannot be converted; the message says why."""
 
 
 def is_tiff(path: str) -> bool:
@@ -57,7 +55,7 @@ def dataset(checksum: str, title: str, name: str) -> dict:
 def convert(source: str, target: str, title: str) -> list[str]:
     """Return the paths of the DICOM files made from the TIFF `source` in the directory `target`; both are kept.
 
-    A finished directory is used as it is; one that was cut is made again. Raises SlideError, or OSError.
+    A finished directory is used as it is; one that was cut is made again. Raises Refused, or OSError.
     """
     if not os.path.isdir(target):
         partial = f"{target}.partial"
@@ -127,10 +125,10 @@ def _run(command: list[str], directory: str) -> None:
     try:
         answer = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, env=environment)
     except FileNotFoundError:
-        raise SlideError(f"{command[0]} is not installed; run playbooks/load.yml, which installs it") from None
+        raise Refused(f"{command[0]} is not installed; run playbooks/load.yml, which installs it") from None
     if answer.returncode:
         lines = (answer.stderr.strip() or answer.stdout.strip() or f"exit status {answer.returncode}").splitlines()
-        raise SlideError(f"{command[0]} cannot convert it ({lines[-1].strip()[-200:]}); is it a whole TIFF?")
+        raise Refused(f"{command[0]} cannot convert it ({lines[-1].strip()[-200:]}); is it a whole TIFF?")
 
 
 def _sha256(path: str) -> str:

@@ -12,14 +12,15 @@ import dataclasses
 import difflib
 import hashlib
 import os
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeGuard
 
 IMAGES_CHOICES = ("controller", "host")
 MANIFEST_KEYS = ("images", "made_by", "studies")
-STUDY_KEYS = ("path", "title", "description", "licence", "source")
+STUDY_KEYS = ("path", "title", "description", "licence", "source", "driver")
 REQUIRED_STUDY_KEYS = ("path", "title", "licence", "source")
 TITLE_LENGTH = 200
-# Index files of DICOM media, and what desktops leave behind: no images, and no mistake of the user.
+# Index files of media, and what desktops leave behind: no images, and no mistake of the user.
 IGNORED_NAMES = ("DICOMDIR", "Thumbs.db")
 
 
@@ -32,8 +33,11 @@ class File:
     changed: int  # nanoseconds since 1970
 
 
-def problems(document: Any, name: str) -> list[str]:
-    """Return what is wrong with the manifest `document` (as YAML loads it), which is called `name` in the messages."""
+def problems(document: Any, name: str, drivers: Sequence[str] = ()) -> list[str]:
+    """Return what is wrong with the manifest `document` (as YAML loads it), which is called `name` in the messages.
+
+    `drivers` are the image servers that a study may name; without any, every name will do.
+    """
     if not isinstance(document, dict):
         return [f"{name}: is {_kind(document)}, not a mapping; begin with 'studies:', see docs/load.md"]
     found = [_unknown(name, key, MANIFEST_KEYS) for key in document if key not in MANIFEST_KEYS]
@@ -51,7 +55,7 @@ def problems(document: Any, name: str) -> list[str]:
         if not isinstance(study, dict):
             found.append(f"{where}: is {_kind(study)}, not a mapping; write path, title, licence and source")
             continue
-        found += _study_problems(study, where, images)
+        found += _study_problems(study, where, images, drivers)
         path = study.get("path")
         if _is_text(path):
             normal = os.path.normpath(path)
@@ -61,7 +65,7 @@ def problems(document: Any, name: str) -> list[str]:
     return found
 
 
-def path_problems(document: dict, name: str, directory: str) -> list[str]:
+def path_problems(document: dict[str, Any], name: str, directory: str) -> list[str]:
     """Return which paths of a valid manifest, taken relative to `directory`, hold nothing that can be read."""
     found = []
     for index, study in enumerate(document["studies"]):
@@ -116,7 +120,7 @@ def key_of(name: str, path: str) -> str:
     return hashlib.sha256(f"{name}\0{os.path.normpath(path)}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def _study_problems(study: dict, where: str, images: Any) -> list[str]:
+def _study_problems(study: dict[str, Any], where: str, images: Any, drivers: Sequence[str]) -> list[str]:
     found = [_unknown(where, key, STUDY_KEYS) for key in study if key not in STUDY_KEYS]
     for key in REQUIRED_STUDY_KEYS:
         if key not in study:
@@ -129,6 +133,11 @@ def _study_problems(study: dict, where: str, images: Any) -> list[str]:
         found.append(f"{where}.title: is no single line of at most {TITLE_LENGTH} characters; say more in description")
     if _is_text(path) and images == "host" and not os.path.isabs(path):
         found.append(f"{where}.path: {path} is not absolute; with images: host, write the whole path on the primary")
+    driver = study.get("driver")
+    if _is_text(driver) and drivers and driver not in drivers:
+        near = difflib.get_close_matches(driver.lower()[:100], drivers, n=1)
+        remedy = f"did you mean {near[0]}?" if near else f"it has {', '.join(drivers)}"
+        found.append(f"{where}.driver: {driver!r} is no image server of this host; {remedy}")
     return found
 
 
@@ -138,6 +147,7 @@ _REMEDIES = {
     "description": "write text",
     "licence": "write its SPDX name, such as CC0-1.0, or words",
     "source": "write a URL or where the images come from",
+    "driver": "write the image server that is to take the images, or leave it out",
 }
 
 
@@ -148,7 +158,7 @@ def _unknown(where: str, key: Any, known: tuple[str, ...]) -> str:
     return f"{where}: {key!r} is unknown; {remedy}"
 
 
-def _is_text(value: Any) -> bool:
+def _is_text(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and bool(value.strip())
 
 

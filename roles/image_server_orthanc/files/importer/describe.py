@@ -1,10 +1,12 @@
 # Copyright (c) 2026, the imaging.repository authors
 # SPDX-License-Identifier: BSD-2-Clause
-"""The catalogue of the public pages, read from Orthanc itself: it is complete also over volumes that were kept."""
+"""What the public pages show of a study, read from Orthanc itself: it is complete also over volumes that were kept."""
 
 from __future__ import annotations
 
-from .orthanc import Client, in_parallel
+from imaging_repository_load import Description
+
+from .client import Client
 
 WHOLE_SLIDE_CLASS = "1.2.840.10008.5.1.4.1.1.77.1.6"
 THUMBNAIL = "/instances/{}/rendered?width=256"
@@ -12,28 +14,24 @@ THUMBNAIL = "/instances/{}/rendered?width=256"
 PREVIEW = "/instances/{}/preview"
 # Of a study whose first images cannot be drawn, so many are tried for the thumbnail.
 THUMBNAIL_CANDIDATES = 8
-PAGE = 200
 
 
-def catalogue(client: Client, workers: int = 4) -> list[dict]:
-    """Return one entry per study, by title: id, title, description, licence, source, thumbnail (path, or empty where
-    none can be drawn), series and instances (counts), modalities, whole_slide. Raises OrthancError."""
-    studies: list[dict] = []
-    while page := client.get(f"/studies?expand&since={len(studies)}&limit={PAGE}"):
-        studies += page
-    entries = [entry for _, entry in in_parallel(lambda study: _entry(client, study), studies, workers)]
-    return sorted(entries, key=lambda entry: (entry["title"].casefold(), entry["id"]))
-
-
-def _entry(client: Client, study: dict) -> dict:
-    path = f"/studies/{study['ID']}"
+def describe(client: Client, identifier: str) -> Description | None:
+    """Return id, title, description, licence, source, thumbnail (path, or empty where none can be drawn), series and
+    instances (counts), modalities, whole_slide; None where there is no such study. Raises ServerError."""
+    path = f"/studies/{identifier}"
+    study = client.get(path)
+    if study is None:
+        return None
     words = client.get(f"{path}/metadata?expand") or {}
     series = sorted(client.get(f"{path}/series") or [], key=_series_order)
     tags = study.get("MainDicomTags", {})
-    whole_slide = any(_open_slide(client, one) for one in series)
+    # Every slide is to be opened, not only the first.
+    slides = [_open_slide(client, one) for one in series]
+    whole_slide = True in slides
     return {
-        "id": study["ID"],
-        "title": words.get("Title") or tags.get("StudyDescription") or f"Study {study['ID'][:8]}",
+        "id": identifier,
+        "title": words.get("Title") or tags.get("StudyDescription") or f"Study {identifier[:8]}",
         "description": words.get("Description", ""),
         "licence": words.get("Licence", ""),
         "source": words.get("Source", ""),

@@ -5,30 +5,27 @@
 from __future__ import annotations
 
 import base64
-import concurrent.futures
 import http.client
 import json
 import os
 import threading
 import time
 import urllib.parse
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Any
+
+from imaging_repository_load import ServerError
 
 # While PostgreSQL restarts, Orthanc says 503; a proxy or a starting server may say the others.
 RETRIED = frozenset({502, 503, 504})
 LONGEST_PAUSE_SECONDS = 10.0
 
 
-class OrthancError(Exception):
-    """Nothing more can be done with this server: it does not answer, refuses the login or cannot store."""
-
-
 class Client:
     """Requests to one Orthanc, from any number of threads: each has its own connection.
 
     A connection that breaks and a server that is busy are tried again for `retry_seconds` with growing pauses, then
-    OrthancError is raised. `sleep` and `clock` are for tests.
+    ServerError is raised. `sleep` and `clock` are for tests.
     """
 
     def __init__(
@@ -65,7 +62,7 @@ class Client:
     ) -> tuple[int, bytes]:
         """Return status and body of the answer; `file` is the path of what is sent instead of `body`.
 
-        401, 403 and 507 raise OrthancError, as a server that is away does; a file that cannot be read raises OSError.
+        401, 403 and 507 raise ServerError, as a server that is away does; a file that cannot be read raises OSError.
         """
         deadline = self._clock() + self._retry_seconds
         pause_seconds = 0.2
@@ -86,16 +83,16 @@ class Client:
                 self._close()
                 problem = f"does not answer ({error or type(error).__name__})"
             if self._clock() + pause_seconds > deadline:
-                raise OrthancError(
+                raise ServerError(
                     f"{self.url}: {problem} for {self._retry_seconds:.0f} s; look at 'systemctl status orthanc', "
                     "then run the same again"
                 )
             self._sleep(pause_seconds)
             pause_seconds = min(pause_seconds * 2, LONGEST_PAUSE_SECONDS)
         if status in (401, 403):
-            raise OrthancError(f"{self.url}: refuses user {self._user} ({status}); run playbooks/configure.yml first")
+            raise ServerError(f"{self.url}: refuses user {self._user} ({status}); run playbooks/configure.yml first")
         if status == 507:
-            raise OrthancError(f"{self.url}: its storage is full; enlarge the volume, then run the same again")
+            raise ServerError(f"{self.url}: its storage is full; enlarge the volume, then run the same again")
         return status, answer
 
     def get(self, path: str) -> Any:
@@ -104,7 +101,7 @@ class Client:
         if status == 404:
             return None
         if status != 200:
-            raise OrthancError(f"{self.url}{path}: answers {status} {words(answer)}; see /var/log/orthanc")
+            raise ServerError(f"{self.url}{path}: answers {status} {words_of(answer)}; see /var/log/orthanc")
         return json.loads(answer)
 
     def _once(self, method: str, path: str, body: Any, headers: dict[str, str]) -> tuple[int, bytes]:
@@ -128,35 +125,10 @@ class Client:
             self._local.connection = None
 
 
-def words(answer: bytes) -> str:
+def words_of(answer: bytes) -> str:
     """Return what an error answer of Orthanc says, in one line."""
     try:
         content = json.loads(answer)
         return content.get("Details") or content.get("Message") or ""
     except (ValueError, AttributeError):
         return answer.decode("utf-8", "replace").strip()[:200]
-
-
-def in_parallel(function: Callable[[Any], Any], items: Iterable[Any], workers: int) -> Iterator[tuple[Any, Any]]:
-    """Yield (item, function(item)) as they finish, taking no more from `items` than is needed to keep busy.
-
-    The first exception ends it: what is under way is finished, nothing new is begun.
-    """
-    items = iter(items)
-    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        running: dict[concurrent.futures.Future, Any] = {}
-        while True:
-            for item in items:
-                running[pool.submit(function, item)] = item
-                if len(running) >= workers * 2:
-                    break
-            if not running:
-                return
-            done, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
-            for future in done:
-                try:
-                    result = future.result()
-                except BaseException:
-                    pool.shutdown(cancel_futures=True)
-                    raise
-                yield running.pop(future), result
