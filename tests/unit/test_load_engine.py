@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
@@ -210,3 +211,24 @@ def test_parallel_work_takes_no_more_than_it_needs():
     assert next(results)[1] % 2 == 0
     assert len(taken) <= 8
     assert sorted(result for _, result in results)[-1] == 198
+
+
+def test_the_importer_of_the_documentation_works(tmp_path, load):
+    text = (Path(__file__).parents[2] / "docs/drivers.md").read_text(encoding="utf-8")
+    package = tmp_path / "folder"
+    package.mkdir()
+    (package / "__init__.py").write_text(text.partition("```python\n")[2].partition("```")[0])
+    served = tmp_path / "served"
+    served.mkdir()
+    driver = open_driver("folder", str(package), {"directory": str(served)})
+    (load.directory / "a.jpg").write_bytes(b"\xff\xd8\xffpixels")
+    (load.directory / "b.png").write_bytes(b"PNG")
+    study = Study("key", "m: in", WORDS, path=str(load.directory))
+    for imported in (1, 0):
+        report = Loader([driver], str(load.state)).run([study])
+        assert (report.imported, report.failures) == (imported, ["m: in: b.png: is no JPEG"])
+        assert [(entry["id"], entry["title"], entry["driver"]) for entry in report.catalogue] == [
+            ("a.jpg", "Cells", "folder")
+        ]
+    (served / "a.jpg").unlink()
+    assert Loader([driver], str(load.state)).run([study]).imported == 1
