@@ -131,6 +131,14 @@ def test_the_slide_has_a_pyramid_of_tiles(orthanc) -> None:
         assert status == 200 and tile.startswith("\xff\xd8\xff")
 
 
+def test_a_slide_of_unknown_size_has_no_scale(orthanc) -> None:
+    slide = studies(orthanc)["Retina, deep zoom"]
+    [series] = json.loads(orthanc(("GET", f"/studies/{slide['id']}"))[0][1])["Series"]
+    [first, *_] = json.loads(orthanc(("GET", f"/series/{series}"))[0][1])["Instances"]
+    tags = orthanc(("GET", f"/instances/{first}/simplified-tags"))[0][1]
+    assert "PixelMeasuresSequence" in tags and "PixelSpacing" not in tags
+
+
 def test_nothing_but_journals_is_left_on_the_volume(host) -> None:
     assert host.run(f"find {DIRECTORY} -mindepth 1 -type d").stdout == ""
     assert host.file(DIRECTORY).mode == 0o700

@@ -432,6 +432,10 @@ def test_a_slide_keeps_its_identity():
     assert len(slides.uid("x")) <= 64
 
 
+def test_the_spacing_of_pixels_is_that_of_rows_first():
+    assert slides.pixel_spacing((0.5, 0.125), 2000, 1000) == ["0.000125", "0.00025"]
+
+
 def test_a_missing_converter_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     (tmp_path / "a.tif").write_bytes(b"II*\0")

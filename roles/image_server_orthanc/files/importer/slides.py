@@ -20,6 +20,8 @@ JPEG_QUALITY = 90
 # Identifiers that OrthancWSIDicomizer makes up (DCMTK's root), and times: the only differences between two runs.
 GENERATED_ROOT = "1.2.276.0.7230010.3.1."
 TIMES = ("SeriesDate", "SeriesTime", "ContentDate", "ContentTime", "AcquisitionDateTime")
+# A resolution below this (pixels per mm) is that of a screen or a printer, which programs write where they know none.
+SLIDE_PIXELS_PER_MM = 40
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -83,19 +85,59 @@ def convert(source: str, target: str, title: str) -> list[str]:
             ],
             partial,
         )
+        size_mm = _size_mm(source, partial)
+        physical = ["--imaged-width", f"{size_mm[0]:.6f}", "--imaged-height", f"{size_mm[1]:.6f}"] if size_mm else []
         # To files, because a password among the arguments would show in the list of processes.
         _run(
-            ["OrthancWSIDicomizer", pyramid, "--dataset", tags, "--folder", partial, "--folder-pattern", "%06d.dcm"],
+            [
+                "OrthancWSIDicomizer",
+                pyramid,
+                "--dataset",
+                tags,
+                "--folder",
+                partial,
+                "--folder-pattern",
+                "%06d.dcm",
+                *physical,
+            ],
             partial,
         )
         os.unlink(pyramid)
         os.unlink(tags)
-        _normalise(_dicom_files(partial))
+        _normalise(_dicom_files(partial), size_mm)
         os.rename(partial, target)
     return _dicom_files(target)
 
 
-def _normalise(paths: list[str]) -> None:
+def _size_mm(source: str, directory: str) -> tuple[float, float] | None:
+    """Return width and height of what the TIFF shows, None where it does not say."""
+    fields = {}
+    for field in ("width", "height", "xres", "yres"):
+        fields[field] = float(_run(["vipsheader", "-f", field, source], directory))
+    if min(fields["xres"], fields["yres"]) < SLIDE_PIXELS_PER_MM:
+        return None
+    return fields["width"] / fields["xres"], fields["height"] / fields["yres"]
+
+
+def pixel_spacing(size_mm: tuple[float, float], columns: int, rows: int) -> list[str]:
+    """Return the distances of rows and of columns in mm, as DICOM writes them."""
+    width, height = size_mm
+    return [f"{height / rows:.10g}", f"{width / columns:.10g}"]
+
+
+def _set_spacing(content, size_mm: tuple[float, float] | None) -> None:
+    """Correct the spacing of pixels: the converter swaps the axes, and takes 15 mm where it knows no size."""
+    for groups in content.get("SharedFunctionalGroupsSequence", []):
+        for measures in groups.get("PixelMeasuresSequence", []):
+            if size_mm:
+                columns, rows = content.TotalPixelMatrixColumns, content.TotalPixelMatrixRows
+                measures.PixelSpacing = pixel_spacing(size_mm, columns, rows)
+            elif "PixelSpacing" in measures:
+                # A scale that is made up is worse than none.
+                del measures.PixelSpacing
+
+
+def _normalise(paths: list[str], size_mm: tuple[float, float] | None) -> None:
     """Replace what OrthancWSIDicomizer made up by values that depend on nothing but the image."""
     import pydicom
 
@@ -113,6 +155,7 @@ def _normalise(paths: list[str]) -> None:
         for keyword in TIMES:
             if keyword in content:
                 setattr(content, keyword, "")
+        _set_spacing(content, size_mm)
         content.save_as(path)
 
 
@@ -120,7 +163,8 @@ def _dicom_files(directory: str) -> list[str]:
     return sorted(os.path.join(directory, name) for name in os.listdir(directory) if name.endswith(".dcm"))
 
 
-def _run(command: list[str], directory: str) -> None:
+def _run(command: list[str], directory: str) -> str:
+    """Return what the command prints. Raises Refused where it fails."""
     environment = {**os.environ, "TMPDIR": directory, "LC_ALL": "C.UTF-8"}
     try:
         answer = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, env=environment)
@@ -129,6 +173,7 @@ def _run(command: list[str], directory: str) -> None:
     if answer.returncode:
         lines = (answer.stderr.strip() or answer.stdout.strip() or f"exit status {answer.returncode}").splitlines()
         raise Refused(f"{command[0]} cannot convert it ({lines[-1].strip()[-200:]}); is it a whole TIFF?")
+    return answer.stdout
 
 
 def _sha256(path: str) -> str:
