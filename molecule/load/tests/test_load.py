@@ -91,9 +91,21 @@ def images(host, orthanc, tmp_path):
     host.run(f"rm -rf {DIRECTORY}/{key_of(str(tmp_path / 'manifest.yml'), 'images')}*")
 
 
-def play(manifest: Path, *options: str) -> subprocess.Popen:
-    """Start the play of this scenario with another manifest."""
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+@pytest.fixture
+def small_tmp(host, tmp_path):
+    """Return a directory for temporary files of the controller; it and the host's /tmp have room for 16 MiB."""
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", small], check=True)
+    host.check_output("mount -t tmpfs -o size=16m,mode=1777 tmpfs /tmp")
+    yield small
+    host.check_output("umount -l /tmp")
+    subprocess.run(["umount", "-l", small], check=True)
+
+
+def play(manifest: Path, *options: str, **variables: str) -> subprocess.Popen:
+    """Start the play of this scenario with another manifest and more environment variables."""
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", **variables}
     command = [
         "ansible-playbook",
         f"--inventory={REPOSITORY / 'molecule/inventory'}",
@@ -182,6 +194,39 @@ def test_a_load_that_is_killed_goes_on_where_it_was(host, orthanc, images) -> No
     assert run.returncode == 0, output
     assert "to the host" not in output, "images that had arrived were sent again"
     assert studies(orthanc)[images.title]["count"] == 200
+
+
+def test_a_file_larger_than_tmp_is_sent_in_pieces_and_goes_on_after_a_kill(host, orthanc, images, small_tmp) -> None:
+    manifest = images(1)
+    [file] = (manifest.parent / "images").iterdir()
+    content = pydicom.dcmread(file)
+    frame = content.Rows * content.Columns * content.SamplesPerPixel
+    content.NumberOfFrames = 160_000_000 // frame
+    content.PixelData = os.urandom(1 << 20) * ((frame * content.NumberOfFrames >> 20) + 1)
+    content.PixelData = content.PixelData[: frame * content.NumberOfFrames]
+    content.save_as(file)
+    parts = f"{DIRECTORY}/{key_of(str(manifest), 'images')}/parts"
+
+    def arrived() -> int:
+        return int(host.run(f"cat {parts}/* 2>/dev/null | wc -c").stdout)
+
+    places = {"TMPDIR": str(small_tmp), "ANSIBLE_LOCAL_TEMP": str(small_tmp)}
+    run = play(manifest, **places)
+    host.check_output(f"timeout 180 sh -c 'until [ $(cat {parts}/* 2>/dev/null | wc -c) -ge 64000000 ]; do :; done'")
+    run.kill()
+    run.communicate(timeout=60)
+    time.sleep(2)
+    before = arrived()
+    assert 64_000_000 <= before < file.stat().st_size, "it was too late for a kill"
+
+    run = play(manifest, **places)
+    seen = []
+    while run.poll() is None:
+        seen.append(arrived())
+    output = run.communicate(timeout=300)[0]
+    assert run.returncode == 0, output
+    assert min(size for size in seen[: seen.index(max(seen)) + 1]) >= before, "what had arrived was sent again"
+    assert studies(orthanc)[images.title]["count"] == 1
 
 
 def test_a_restart_of_orthanc_is_waited_for(host, orthanc, images) -> None:

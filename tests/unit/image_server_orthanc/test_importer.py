@@ -9,6 +9,7 @@ import hashlib
 import http.server
 import json
 import os
+import re
 import sys
 import threading
 from pathlib import Path
@@ -44,6 +45,7 @@ class Orthanc:
         self.files: dict[str, tuple[str, str, bytes]] = {}
         self.metadata: dict[str, dict[str, str]] = {}
         self.changes: list[tuple[str, str]] = []
+        self.release = "1"
         self.requests: list[str] = []
         self.answers: list[int] = []  # statuses of the next uploads instead of what would be
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
@@ -81,6 +83,8 @@ class Orthanc:
             ][:4]
             last = page[-1]["Seq"] if page else since
             return 200, {"Changes": page, "Last": last, "Done": last == len(self.changes)}
+        if path == "/system":
+            return 200, {"Version": self.release}
         if parts == ["statistics"]:
             files = self.files.values()
             studies, series = {study for study, _, _ in files}, {one for _, one, _ in files}
@@ -216,6 +220,14 @@ def test_what_changed_by_other_hands_is_described_anew(orthanc, images, load):
     ]
 
 
+def test_another_release_of_orthanc_describes_all_anew(orthanc, images, load):
+    load(images)
+    orthanc.requests.clear()
+    orthanc.release = "2"
+    load(images)
+    assert "GET /studies/study" in orthanc.requests
+
+
 def test_only_what_changed_is_described(orthanc, images, load):
     load(images)
     write(images / "new.dcm", "study2 series9 i99 pixels")
@@ -265,7 +277,7 @@ def test_everything_is_imported_with_metadata_and_then_nothing(orthanc, images, 
     orthanc.requests.clear()
     report = load(images)
     assert (report.imported, report.to_import, report.metadata_changed) == (0, 0, 0)
-    assert orthanc.requests == ["GET /changes?last", "GET /statistics"] * 2
+    assert orthanc.requests == ["GET /changes?last", "GET /statistics", "GET /system"] * 2
 
 
 def test_changed_words_are_set_and_empty_ones_removed(orthanc, images, load):
@@ -449,6 +461,7 @@ class Pages(Client):
     def __init__(self):
         super().__init__("http://localhost", "", "")
         self.undrawable = {"p1"}
+        self.without_database: set[str] = set()
         self.tags = {"PhotometricInterpretation": "MONOCHROME2", "BitsStored": "12", "WindowCenter": "40"}
         self.asked: list[str] = []
         tags = {"MainDicomTags": {}}
@@ -478,6 +491,9 @@ class Pages(Client):
         self.asked.append(path)
         if path.endswith("/simplified-tags"):
             return 200, json.dumps(self.tags).encode()
+        if re.fullmatch("/instances/[a-z0-9]+", path):
+            self.undrawable -= self.without_database
+            return 200, b"{}"
         if path.endswith(("/rendered?width=256", "/preview")):
             return (415 if path.split("/")[2] in self.undrawable else 200), b""
         return 200, json.dumps(self.contents[path]).encode()
@@ -509,6 +525,12 @@ def test_a_picture_that_would_be_black_is_the_preview(tags, picture):
         f"/instances/q2/{picture}",
         f"/instances/p2/{picture}",
     ]
+
+
+def test_a_picture_that_only_the_absent_database_kept_from_being_drawn_is_asked_for_again():
+    pages = Pages()
+    pages.undrawable = pages.without_database = {"p1", "p2", "q2"}
+    assert [study["thumbnail"].split("/")[2] for study in catalogue(pages)] == ["q2", "p1"]
 
 
 def test_the_descriptions_are_read_from_orthanc():

@@ -74,6 +74,10 @@ def _picture(client: Client, instance: str) -> str:
     return (PREVIEW if black else THUMBNAIL).format(instance)
 
 
+def _can_draw(client: Client, path: str) -> bool:
+    return client.request("GET", path, headers={"Accept": "image/jpeg"})[0] == 200
+
+
 def _thumbnail(client: Client, series: list[dict], whole_slide: bool) -> str:
     """Return the path of the first picture that Orthanc can draw: of a slide its smallest level, the whole in one."""
     tried = 0
@@ -89,7 +93,11 @@ def _thumbnail(client: Client, series: list[dict], whole_slide: bool) -> str:
         )
         for instance in instances:
             path = _picture(client, instance["ID"])
-            if client.request("GET", path, headers={"Accept": "image/jpeg"})[0] == 200:
+            if _can_draw(client, path):
+                return path
+            # Without its database Orthanc says of every picture that it cannot draw it; this waits for the database.
+            client.get(f"/instances/{instance['ID']}")
+            if _can_draw(client, path):
                 return path
             tried += 1
             if tried >= THUMBNAIL_CANDIDATES:

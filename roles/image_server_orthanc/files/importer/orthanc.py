@@ -167,13 +167,15 @@ class Orthanc(Importer):
     def changes(self, mark: Any, own: Mapping[str, str]) -> Changes:
         """Read Orthanc's list of changes. Deletions are not in it: they show in the counts.
 
-        The mark is {last: number of the last change, counts: [studies, series, instances]}.
+        The mark is {release: of Orthanc, last: number of the last change, counts: [studies, series, instances]}.
+        Another release may draw what this one cannot: then all studies are described anew.
         """
         last = int((self._client.get("/changes?last") or {}).get("Last", 0))
         statistics = self._client.get("/statistics") or {}
         counts = [int(statistics.get(f"Count{level}", 0)) for level in ("Studies", "Series", "Instances")]
-        new_mark = {"last": last, "counts": counts}
-        if not isinstance(mark, dict) or mark.get("last", last + 1) > last:
+        release = (self._client.get("/system") or {}).get("Version", "")
+        new_mark = {"release": release, "last": last, "counts": counts}
+        if not isinstance(mark, dict) or mark.get("release") != release or mark.get("last", last + 1) > last:
             return Changes(new_mark)
         found: dict[str, set[str]] = collections.defaultdict(set)
         since = mark["last"]
