@@ -123,334 +123,17 @@ volumes:
 """
 
 import contextlib
-import errno
-import fcntl
-import glob
-import json
 import os
-import re
-import stat
-import struct
 import time
-import uuid
-from collections.abc import Iterator
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import storage
-
-UNIT_DIRECTORY = "/etc/systemd/system"
-FINDER_FILE = f"{UNIT_DIRECTORY}/{storage.FINDER}.service"
-WANTS_DIRECTORY = f"{UNIT_DIRECTORY}/multi-user.target.wants"
-NOTES_DIRECTORY = "/var/lib/imaging-repository/storage"
-LOCK_FILE = "/run/imaging-repository-storage.lock"
-
-# linux/fs.h, xfs_fs.h
-BLKGETSIZE64 = 0x80081272
-BLKROGET = 0x125E
-XFS_IOC_FSGEOMETRY_V1 = 0x80705864
+from ..module_utils.storage import host as reader
+from ..module_utils.storage import model, units, work
+from ..module_utils.storage import plan as planning
 
 
-class Failed(Exception):
-    """A step that did not work, as a sentence for the operator."""
-
-
-def run(module: AnsibleModule, *command: str, accept: tuple[int, ...] = (0,)) -> str:
-    """Standard output of a command; raises Failed with its last words where it ends otherwise than accepted."""
-    path = module.get_bin_path(command[0])
-    if path is None:
-        raise Failed(f"{command[0]} is not installed; the role storage installs xfsprogs and e2fsprogs")
-    code, output, error = module.run_command([path, *command[1:]])
-    if code not in accept:
-        words = " ".join((error.strip() or output.strip()).split()) or f"it ended with status {code}"
-        raise Failed(f"'{' '.join(command)}' failed: {words}")
-    return output
-
-
-def device_paths(pattern: str) -> list[str]:
-    """The devices behind a path or pattern, links resolved; a pattern means whole disks, a path what it names."""
-    return sorted(
-        {os.path.realpath(path) for path in glob.glob(pattern) if path == pattern or not re.search(r"-part\d+$", path)}
-    )
-
-
-def mount_table() -> list[dict[str, str]]:
-    """Whole file systems mounted in this mount namespace, as in proc_pid_mountinfo(5), oldest first."""
-    entries = []
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
-        for line in table:
-            values = line.split()
-            where = values[4].encode("utf-8", "surrogateescape").decode("unicode_escape")
-            if values[3] == "/":
-                entries.append({"number": values[2], "where": where, "options": values[5] + "," + values[-1]})
-    return entries
-
-
-def mounted_bytes(mount: str, file_system: str) -> int:
-    """Size in bytes of a mounted xfs as its kernel knows it, 0 for others: the superblock on disk lags behind."""
-    if file_system != "xfs":
-        return 0
-    handle = os.open(mount, os.O_RDONLY)
-    try:
-        geometry = fcntl.ioctl(handle, XFS_IOC_FSGEOMETRY_V1, bytes(112))
-    finally:
-        os.close(handle)
-    block_bytes, blocks = struct.unpack_from("=I", geometry)[0], struct.unpack_from("=Q", geometry, 32)[0]
-    return block_bytes * blocks
-
-
-def note_path(volume: storage.Volume) -> str:
-    """The file that says that a format of this volume has begun."""
-    return f"{NOTES_DIRECTORY}/{volume.name}.formatting"
-
-
-def note_of(volume: storage.Volume, size_bytes: int) -> dict[str, object]:
-    """What the note of a begun format says about the device."""
-    return {"device": volume.device, "size_bytes": size_bytes}
-
-
-def read_note(volume: storage.Volume) -> dict[str, object]:
-    """The note of a begun format, empty where there is none."""
-    try:
-        with open(note_path(volume), encoding="utf-8") as note:
-            return json.load(note)
-    except (OSError, ValueError):
-        return {}
-
-
-def held_by_others(path: str) -> bool:
-    """Whether a mount, LVM, RAID or swap of any namespace of this kernel holds a device."""
-    try:
-        os.close(os.open(path, os.O_RDONLY | os.O_EXCL))
-    except OSError as error:
-        if error.errno == errno.EBUSY:
-            return True
-        raise
-    return False
-
-
-def examine_device(module: AnsibleModule, volume: storage.Volume) -> storage.Device:
-    """Everything that the plan needs to know about a device; reads only."""
-    paths = device_paths(volume.device)
-    if not paths:
-        return storage.Device(problem="does not exist. Attach the volume, or correct the device in the site file")
-    if len(paths) > 1:
-        return storage.Device(problem=f"is not one device but {len(paths)}: {', '.join(paths)}. Name one of them")
-    path = paths[0]
-    try:
-        status = os.stat(path)
-        if not stat.S_ISBLK(status.st_mode):
-            return storage.Device(problem="is not a block device. Correct the device in the site file")
-        number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
-        with open(path, "rb", buffering=0) as device:
-            (size_bytes,) = struct.unpack("=Q", fcntl.ioctl(device, BLKGETSIZE64, bytes(8)))
-            (read_only,) = struct.unpack("=i", fcntl.ioctl(device, BLKROGET, bytes(4)))
-            head = os.pread(device.fileno(), storage.MIB, 0)
-            tail = os.pread(device.fileno(), storage.MIB, max(0, size_bytes - storage.MIB))
-        in_use = held_by_others(path)
-        signatures = ()
-        if size_bytes:
-            # 2: nothing found; 8: several at once, which wipefs lists.
-            probed = run(module, "blkid", "--probe", "--output", "export", path, accept=(0, 2, 8))
-            signatures = storage.parse_signatures(probed, run(module, "wipefs", "--no-act", "--json", path))
-    except (OSError, Failed, ValueError) as error:
-        return storage.Device(problem=f"cannot be examined: {error}")
-
-    mounted_at = tuple(entry["where"] for entry in mount_table() if entry["number"] == number)
-    held_bytes = mounted_bytes(volume.mount, signatures[0].type) if volume.mount in mounted_at and signatures else 0
-    return storage.Device(
-        path=path,
-        number=number,
-        size_bytes=size_bytes,
-        read_only=bool(read_only),
-        in_use=in_use,
-        mounted_at=mounted_at,
-        signatures=signatures,
-        edges=storage.edges_name(head, tail),
-        begun=read_note(volume) == note_of(volume, size_bytes),
-        file_system_bytes=held_bytes or storage.file_system_bytes(head),
-    )
-
-
-def text_of(path: str) -> str:
-    """The text of a file, empty where there is none."""
-    with contextlib.suppress(FileNotFoundError), open(path, encoding="utf-8") as file:
-        return file.read()
-    return ""
-
-
-def examine_mount_point(volume: storage.Volume) -> storage.MountPoint:
-    """Everything that the plan needs to know about a mount point; reads only."""
-    mount, unit = volume.mount, storage.unit_name(volume.mount)
-    if os.path.realpath(mount) != mount:
-        return storage.MountPoint(
-            problem=f"cannot be mounted: {mount} leads through a symbolic link to "
-            f"{os.path.realpath(mount)}. Use that as the mount point"
-        )
-    if os.path.lexists(mount) and not os.path.isdir(mount):
-        return storage.MountPoint(problem=f"cannot be mounted: {mount} is not a directory. Choose another mount point")
-    here = [entry for entry in mount_table() if entry["where"] == mount]
-    return storage.MountPoint(
-        number=here[-1]["number"] if here else "",
-        read_only=bool(here) and "ro" in here[-1]["options"].split(","),
-        empty=bool(here) or not os.path.isdir(mount) or not os.listdir(mount),
-        unit=text_of(f"{UNIT_DIRECTORY}/{unit}"),
-        finder=text_of(FINDER_FILE),
-        enabled=os.path.islink(f"{WANTS_DIRECTORY}/{unit}"),
-    )
-
-
-def write_file(path: str, text: str) -> None:
-    """Replaces a file at once and for good, whatever happens to the machine meanwhile."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    temporary = f"{path}.new"
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    directory = os.open(os.path.dirname(path), os.O_RDONLY)
-    os.fsync(directory)
-    os.close(directory)
-
-
-def make_file_system(module: AnsibleModule, plan: storage.Plan, device: storage.Device) -> str:
-    """Formats a device and returns the UUID of its file system.
-
-    Discarding is left out: it takes minutes on a fresh volume of a cloud and frees nothing there.
-    """
-    volume, identifier = plan.volume, str(uuid.uuid4())
-    # Only what was recognised or named is overwritten by force; mkfs looks at a blank device once more by itself.
-    force = "wipe" in plan.actions or device.signatures or device.edges
-    write_file(note_path(volume), json.dumps(note_of(volume, device.size_bytes)))
-    if "wipe" in plan.actions:
-        run(module, "wipefs", "--all", "--quiet", device.path)
-    temporary = ("-L", storage.LABEL_WHILE_FORMATTING)
-    if volume.file_system == "xfs":
-        run(
-            module,
-            "mkfs.xfs",
-            *(("-f",) if force else ()),
-            "-q",
-            "-K",
-            "-m",
-            f"uuid={identifier}",
-            *temporary,
-            device.path,
-        )
-        run(module, "xfs_admin", "-L", plan.label, device.path)
-    else:
-        run(
-            module,
-            "mkfs.ext4",
-            *(("-F",) if force else ()),
-            "-q",
-            "-E",
-            "nodiscard",
-            "-m",
-            "0",
-            "-U",
-            identifier,
-            *temporary,
-            device.path,
-        )
-        run(module, "tune2fs", "-L", plan.label, device.path)
-    return identifier
-
-
-def write_units(module: AnsibleModule, volume: storage.Volume, text: str, has_udev: bool) -> None:
-    """Writes and enables the mount unit of a volume, and without udev the unit that finds it.
-
-    systemd loads a unit that is new to it by itself; reading all units again takes longer than formatting 100 GiB.
-    """
-    unit = storage.unit_name(volume.mount)
-    path = f"{UNIT_DIRECTORY}/{unit}"
-    if not has_udev:
-        write_file(FINDER_FILE, storage.FINDER_TEXT)
-    write_file(path, text)
-    os.makedirs(WANTS_DIRECTORY, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        os.symlink(path, f"{WANTS_DIRECTORY}/{unit}")
-    loaded = run(module, "systemctl", "show", "--property=FragmentPath,NeedDaemonReload", unit).split()
-    if sorted(loaded) != [f"FragmentPath={path}", "NeedDaemonReload=no"]:
-        run(module, "systemctl", "daemon-reload")
-
-
-def mount_volume(module: AnsibleModule, plan: storage.Plan, device: storage.Device) -> None:
-    """Mounts a volume by its unit; a new file system takes over owner and mode of the directory below it."""
-    volume, unit = plan.volume, storage.unit_name(plan.volume.mount)
-    os.makedirs(volume.mount, mode=0o755, exist_ok=True)
-    below = os.stat(volume.mount)
-    try:
-        run(module, "systemctl", "start", unit)
-    except Failed as error:
-        units = (f"--unit={unit}", f"--unit={storage.FINDER}*")
-        journal = run(module, "journalctl", "--quiet", "--output=cat", "--lines=3", *units, accept=(0, 1))
-        raise Failed(f"{error} Last messages of {unit}: {' '.join(journal.split())}") from error
-    mounted = [entry["number"] for entry in mount_table() if entry["where"] == volume.mount]
-    if not mounted or mounted[-1] != device.number:
-        raise Failed(
-            f"{volume.mount} shows another device than {device.path}: a copy of this volume, with the same "
-            "UUID, seems to be attached too. Detach it and run again"
-        )
-    if "format" in plan.actions:
-        os.chown(volume.mount, below.st_uid, below.st_gid)
-        os.chmod(volume.mount, stat.S_IMODE(below.st_mode))
-
-
-def grow(module: AnsibleModule, volume: storage.Volume, device: storage.Device) -> None:
-    """Grows a mounted file system over the whole of its device."""
-    if volume.file_system == "xfs":
-        run(module, "xfs_growfs", "-d", volume.mount)
-        return
-    try:
-        run(module, "resize2fs", device.path)
-    except Failed as error:
-        if "Permission denied" in str(error):
-            raise Failed(
-                "ext4 cannot grow online here: the kernel demands CAP_SYS_RESOURCE, which this container "
-                "does not have. Use xfs, or grow it on a machine that has it"
-            ) from error
-        raise
-
-
-def apply(module: AnsibleModule, plan: storage.Plan, device: storage.Device, has_udev: bool) -> storage.Plan:
-    """Carries out the plan of one volume and returns it with what was really done."""
-    volume, actions, identifier = plan.volume, list(plan.actions), plan.uuid
-    unit = storage.unit_name(volume.mount)
-    if "format" in actions:
-        identifier = make_file_system(module, plan, device)
-    if device.begun or "format" in actions:
-        os.unlink(note_path(volume))
-    if "unit" in actions:
-        write_units(module, volume, storage.unit_text(volume, identifier, has_udev), has_udev)
-    if "mount" in actions:
-        mount_volume(module, plan, device)
-    elif "unit" in actions:
-        run(module, "systemctl", "reload", unit)
-    if (
-        "grow" not in actions
-        and "mount" in actions
-        and storage.grows(device.size_bytes, mounted_bytes(volume.mount, volume.file_system))
-    ):
-        actions.append("grow")
-    if "grow" in actions:
-        grow(module, volume, device)
-    return storage.Plan(volume, "", tuple(actions), plan.label, identifier)
-
-
-@contextlib.contextmanager
-def locked() -> Iterator[None]:
-    """Only one run at a time may write to devices."""
-    with open(LOCK_FILE, "w", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Failed("another run is at work on the volumes of this host; wait for it") from error
-        yield
-
-
-def result_of(plan: storage.Plan, device: storage.Device) -> dict[str, object]:
+def result_of(plan: model.Plan, device: model.Device) -> dict[str, object]:
     """A volume as the module returns it."""
     return {
         "name": plan.volume.name,
@@ -459,46 +142,46 @@ def result_of(plan: storage.Plan, device: storage.Device) -> dict[str, object]:
         "file_system": plan.volume.file_system,
         "label": plan.label,
         "mount": plan.volume.mount,
-        "unit": storage.unit_name(plan.volume.mount),
+        "unit": units.unit_name(plan.volume.mount),
         "size_bytes": device.size_bytes,
         "actions": list(plan.actions),
     }
 
 
 def manage(module: AnsibleModule) -> dict[str, object]:
-    """Examines all volumes, then changes what has to change; raises Failed with one line for each refusal."""
+    """Examines all volumes, then changes what has to change; raises reader.Failed with one line for each refusal."""
     host = module.params["host"]
     volumes = [
-        storage.Volume(**{key: value for key, value in entry.items() if value is not None})
+        model.Volume(**{key: value for key, value in entry.items() if value is not None})
         for entry in module.params["volumes"]
     ]
-    if found := storage.problems(volumes):
-        raise Failed("\n".join(found))
+    if found := planning.problems(volumes):
+        raise reader.Failed("\n".join(found))
     deadline = time.monotonic() + module.params["device_timeout_seconds"]
-    while not all(device_paths(volume.device) for volume in volumes) and time.monotonic() < deadline:
+    while not all(reader.device_paths(volume.device) for volume in volumes) and time.monotonic() < deadline:
         time.sleep(0.5)
 
     has_udev = os.path.exists("/run/udev/control")
-    devices = {volume.name: examine_device(module, volume) for volume in volumes}
+    devices = {volume.name: reader.examine_device(module, volume) for volume in volumes}
     plans = {
-        volume.name: storage.plan(volume, devices[volume.name], examine_mount_point(volume), has_udev, host)
+        volume.name: planning.plan(volume, devices[volume.name], reader.examine_mount_point(volume), has_udev, host)
         for volume in volumes
     }
-    refusals = storage.shared_devices(volumes, devices) + [plan.refusal for plan in plans.values() if plan.refusal]
+    refusals = planning.shared_devices(volumes, devices) + [plan.refusal for plan in plans.values() if plan.refusal]
     if refusals:
-        raise Failed("\n".join(refusals))
+        raise reader.Failed("\n".join(refusals))
 
     changed = any(plan.actions for plan in plans.values())
     diff = {key: "".join(f"{getattr(plan, key)}\n" for plan in plans.values()) for key in ("before", "after")}
     if changed and not module.check_mode:
         if not os.path.isdir("/run/systemd/system"):
-            raise Failed("storage: volumes are mounted by systemd, which does not run on this host.")
-        for volume in storage.in_order(volumes):
+            raise reader.Failed("storage: volumes are mounted by systemd, which does not run on this host.")
+        for volume in planning.in_order(volumes):
             try:
-                plans[volume.name] = apply(module, plans[volume.name], devices[volume.name], has_udev)
-            except (Failed, OSError) as error:
+                plans[volume.name] = work.apply(module, plans[volume.name], devices[volume.name], has_udev)
+            except (reader.Failed, OSError) as error:
                 subject = f"storage: volume {volume.name}{' of ' + host if host else ''} (device {volume.device})"
-                raise Failed(f"{subject}: {error}. Run again when the cause is gone.") from error
+                raise reader.Failed(f"{subject}: {error}. Run again when the cause is gone.") from error
     return {
         "changed": changed,
         "diff": diff,
@@ -530,9 +213,9 @@ def main() -> None:
     )
     module.run_command_environ_update = {"LANGUAGE": "C", "LC_ALL": "C"}
     try:
-        with contextlib.nullcontext() if module.check_mode else locked():
+        with contextlib.nullcontext() if module.check_mode else work.locked():
             result = manage(module)
-    except (Failed, OSError) as error:
+    except (reader.Failed, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)
 

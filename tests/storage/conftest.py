@@ -102,7 +102,7 @@ class Host:
         self.command("mkdir", "-p", *(f"{LIBRARY}/{directory}" for directory in directories))
         self.command("touch", f"{LIBRARY}/ansible/__init__.py")
         shell("docker", "cp", "--quiet", str(source / "module_utils"), f"{self.name}:{LIBRARY}/ansible/")
-        for name in ("modules/storage_volumes.py", "module_utils/storage.py"):
+        for name in ("modules/storage_volumes.py", "module_utils/files.py", "module_utils/storage"):
             target = f"{self.name}:{LIBRARY}/{collection}/{name}"
             shell("docker", "cp", "--quiet", str(REPOSITORY / "plugins" / name), target)
 

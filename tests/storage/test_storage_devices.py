@@ -357,7 +357,7 @@ def test_another_disk_under_the_name_of_a_volume_is_not_mounted_at_boot(host: Ho
     start_a_service_on_the_volume(host)
     host.command("systemctl", "stop", "test-user.service", "srv-data.mount")
     data.blank()
-    shell("mkfs.xfs", "-q", "-L", "ir-data", data.path)
+    host.command("mkfs.xfs", "-q", "-L", "ir-data", DATA["device"])
     host.restart()
     assert host.command("systemctl", "is-active", "srv-data.mount", "test-user.service", check=False).split() == [
         "inactive",

@@ -13,16 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugins.module_utils import storage
-from plugins.module_utils.storage import GIB, MIB, Device, MountPoint, Signature, Volume
-from plugins.modules.storage_volumes import device_paths
+from plugins.module_utils.storage import model, units
+from plugins.module_utils.storage import plan as planning
+from plugins.module_utils.storage import signatures as probes
+from plugins.module_utils.storage.host import device_paths
+from plugins.module_utils.storage.model import GIB, MIB, Device, MountPoint, Signature, Volume
 
 UUID = "5cc0bfc4-6b1d-417c-a7c6-76d2bb5e9701"
 OTHER_UUID = "11111111-6b1d-417c-a7c6-76d2bb5e9701"
 DATA = Volume("data", "/dev/disk/by-id/virtio-data", "/srv/images")
 BLANK = Device(path="/dev/vdb", number="254:16", size_bytes=10 * GIB)
 OWN = Signature("xfs", "ir-data", UUID)
-UNIT = storage.unit_text(DATA, UUID, True)
+UNIT = units.unit_text(DATA, UUID, True)
 MOUNTED = MountPoint(number="254:16", unit=UNIT, enabled=True)
 
 
@@ -41,33 +43,33 @@ def device(*signatures: Signature, **values) -> Device:
     )
 
 
-def plan(volume: Volume, found: Device, point: MountPoint | None = None) -> storage.Plan:
+def plan(volume: Volume, found: Device, point: MountPoint | None = None) -> model.Plan:
     """The plan on a host with udev."""
-    return storage.plan(volume, found, point or MountPoint(), True, "primary")
+    return planning.plan(volume, found, point or MountPoint(), True, "primary")
 
 
 names = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", fullmatch=True)
-file_systems = st.sampled_from(sorted(storage.LABEL_LENGTHS))
+file_systems = st.sampled_from(sorted(model.LABEL_LENGTHS))
 
 
 @given(names, file_systems)
 def test_labels_fit_and_are_never_the_label_while_formatting(name: str, file_system: str) -> None:
-    label = storage.label_of(name, file_system)
-    assert len(label) <= storage.LABEL_LENGTHS[file_system]
-    assert label.startswith("ir-") and label == storage.label_of(name, file_system)
-    assert not label.startswith(storage.LABEL_WHILE_FORMATTING)
+    label = model.label_of(name, file_system)
+    assert len(label) <= model.LABEL_LENGTHS[file_system]
+    assert label.startswith("ir-") and label == model.label_of(name, file_system)
+    assert not label.startswith(model.LABEL_WHILE_FORMATTING)
 
 
 @given(st.sets(names, min_size=2, max_size=2), file_systems)
 def test_volumes_that_begin_alike_have_different_labels(pair: set[str], file_system: str) -> None:
     first, second = pair
-    assert storage.label_of(first, file_system) != storage.label_of(second, file_system)
+    assert model.label_of(first, file_system) != model.label_of(second, file_system)
 
 
 def test_labels_stay_what_they_are() -> None:
-    assert storage.label_of("data", "xfs") == storage.label_of("data", "ext4") == "ir-data"
-    assert storage.label_of("thumbnails", "ext4") == "ir-thumbnails"
-    assert storage.label_of("thumbnails", "xfs") == "ir-thum~abfb"
+    assert model.label_of("data", "xfs") == model.label_of("data", "ext4") == "ir-data"
+    assert model.label_of("thumbnails", "ext4") == "ir-thumbnails"
+    assert model.label_of("thumbnails", "xfs") == "ir-thum~abfb"
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,7 @@ def test_labels_stay_what_they_are() -> None:
     ],
 )
 def test_unit_names_are_those_of_systemd(mount: str, unit: str) -> None:
-    assert storage.unit_name(mount) == unit
+    assert units.unit_name(mount) == unit
     if shutil.which("systemd-escape"):
         command = ["systemd-escape", "--path", "--suffix=mount", mount]
         assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == unit
@@ -89,11 +91,11 @@ def test_unit_names_are_those_of_systemd(mount: str, unit: str) -> None:
 
 def test_unit_names_its_volume_and_uuid_with_and_without_udev() -> None:
     for has_udev in (True, False):
-        assert storage.parse_unit(storage.unit_text(DATA, UUID, has_udev)) == {"volume": "data", "uuid": UUID}
-    assert "What=/dev/disk/by-uuid/" in storage.unit_text(DATA, UUID, True)
-    assert "Requires=" not in storage.unit_text(DATA, UUID, True)
-    assert f"Requires=imaging-repository-volume@{UUID}.service\n" in storage.unit_text(DATA, UUID, False)
-    assert "volume" not in storage.parse_unit("[Mount]\nWhat=/dev/sdb1\n")
+        assert units.parse_unit(units.unit_text(DATA, UUID, has_udev)) == {"volume": "data", "uuid": UUID}
+    assert "What=/dev/disk/by-uuid/" in units.unit_text(DATA, UUID, True)
+    assert "Requires=" not in units.unit_text(DATA, UUID, True)
+    assert f"Requires=imaging-repository-volume@{UUID}.service\n" in units.unit_text(DATA, UUID, False)
+    assert "volume" not in units.parse_unit("[Mount]\nWhat=/dev/sdb1\n")
 
 
 def test_unit_does_not_hold_up_a_boot() -> None:
@@ -116,38 +118,38 @@ def wipefs(*signatures: dict) -> str:
 def test_signatures_of_blkid_and_wipefs_are_joined() -> None:
     blkid = f"DEVNAME=/dev/vdb\nLABEL=old\\ data\nUUID={UUID}\nBLOCK_SIZE=4096\nTYPE=ext4\nUSAGE=filesystem\n"
     known = {"type": "ext4", "uuid": UUID, "label": "old data"}
-    assert storage.parse_signatures(blkid, wipefs(known)) == (Signature("ext4", "old data", UUID),)
-    assert storage.parse_signatures("", wipefs(known, {"type": "swap"})) == (
+    assert probes.parse_signatures(blkid, wipefs(known)) == (Signature("ext4", "old data", UUID),)
+    assert probes.parse_signatures("", wipefs(known, {"type": "swap"})) == (
         Signature("ext4", "old data", UUID),
         Signature("swap"),
     )
-    assert storage.parse_signatures("", "") == ()
+    assert probes.parse_signatures("", "") == ()
 
 
 def test_gpt_is_one_signature_with_its_identifier() -> None:
     listed = wipefs({"type": "gpt"}, {"type": "gpt"}, {"type": "PMBR"})
-    found = storage.parse_signatures(f"PTTYPE=gpt\nPTUUID={UUID}\n", listed)
+    found = probes.parse_signatures(f"PTTYPE=gpt\nPTUUID={UUID}\n", listed)
     assert found == (Signature("gpt", "", UUID),)
 
 
 def test_two_file_systems_of_one_kind_are_both_seen() -> None:
-    found = storage.parse_signatures("", wipefs({"type": "xfs", "label": "a"}, {"type": "xfs", "label": "b"}))
+    found = probes.parse_signatures("", wipefs({"type": "xfs", "label": "a"}, {"type": "xfs", "label": "b"}))
     assert len(found) == 2
 
 
 def test_superblocks_state_their_size() -> None:
     xfs = bytearray(MIB)
     xfs[0:16] = b"XFSB" + (4096).to_bytes(4, "big") + (262144).to_bytes(8, "big")
-    assert storage.file_system_bytes(bytes(xfs)) == GIB
+    assert probes.file_system_bytes(bytes(xfs)) == GIB
     ext4 = bytearray(MIB)
     ext4[1024 + 4 : 1024 + 8] = (262144).to_bytes(4, "little")
     ext4[1024 + 24] = 2
     ext4[1024 + 56 : 1024 + 58] = b"\x53\xef"
-    assert storage.file_system_bytes(bytes(ext4)) == GIB
+    assert probes.file_system_bytes(bytes(ext4)) == GIB
     ext4[1024 + 96], ext4[1024 + 336] = 0x80, 1
-    assert storage.file_system_bytes(bytes(ext4)) == GIB + (4096 << 32)
-    assert storage.file_system_bytes(bytes(MIB)) == 0
-    assert storage.file_system_bytes(b"") == 0
+    assert probes.file_system_bytes(bytes(ext4)) == GIB + (4096 << 32)
+    assert probes.file_system_bytes(bytes(MIB)) == 0
+    assert probes.file_system_bytes(b"") == 0
 
 
 def test_blank_device_is_formatted() -> None:
@@ -192,8 +194,8 @@ def test_rest_that_the_file_system_cannot_use_does_not_grow_it() -> None:
 @pytest.mark.parametrize(
     "found",
     [
-        device(Signature("xfs", storage.LABEL_WHILE_FORMATTING, UUID)),
-        device(Signature("ext4", storage.LABEL_WHILE_FORMATTING, UUID)),
+        device(Signature("xfs", model.LABEL_WHILE_FORMATTING, UUID)),
+        device(Signature("ext4", model.LABEL_WHILE_FORMATTING, UUID)),
         device(begun=True),
         Device(path="/dev/vdb", number="254:16", size_bytes=10 * GIB, begun=True),
     ],
@@ -317,10 +319,10 @@ def test_exactly_named_content_is_wiped(name: str) -> None:
 
 
 def test_unknown_content_is_named_by_its_checksum() -> None:
-    name = storage.edges_name(b"x", b"")
+    name = probes.edges_name(b"x", b"")
     volume = Volume("data", "/d", "/srv/images", wipe_signature=name)
     assert plan(volume, device(edges=name)).actions[0] == "wipe"
-    assert plan(volume, device(edges=storage.edges_name(b"y", b""))).refusal
+    assert plan(volume, device(edges=probes.edges_name(b"y", b""))).refusal
 
 
 def test_own_volume_is_never_wiped() -> None:
@@ -331,7 +333,7 @@ def test_own_volume_is_never_wiped() -> None:
 signatures = st.builds(
     Signature,
     st.sampled_from(["xfs", "ext4", "swap", "gpt", "LVM2_member"]),
-    st.sampled_from(["", "ir-data", "ir-db", "old", storage.LABEL_WHILE_FORMATTING]),
+    st.sampled_from(["", "ir-data", "ir-db", "old", model.LABEL_WHILE_FORMATTING]),
     st.sampled_from(["", UUID, OTHER_UUID]),
 )
 devices = st.builds(
@@ -364,32 +366,32 @@ def test_only_what_is_blank_unfinished_or_named_is_formatted(found: Device, poin
     made = plan(volume, found, point)
     assert bool(made.refusal) + bool(made.actions) <= 1
     if "format" in made.actions:
-        foreign = [entry for entry in found.signatures if entry.label != storage.LABEL_WHILE_FORMATTING]
+        foreign = [entry for entry in found.signatures if entry.label != model.LABEL_WHILE_FORMATTING]
         blank = not found.signatures and (not found.edges or found.begun)
-        assert blank or not foreign or wipe in storage.wipe_names(found)
-        assert storage.content_of(volume, found) != "own"
+        assert blank or not foreign or wipe in model.wipe_names(found)
+        assert planning.content_of(volume, found) != "own"
         assert not found.in_use or point.number == found.number
         assert not found.read_only and found.size_bytes
 
 
 def test_problems_before_any_device() -> None:
-    assert storage.problems([DATA, Volume("db", "/dev/b", "/srv/b")]) == []
+    assert planning.problems([DATA, Volume("db", "/dev/b", "/srv/b")]) == []
     twice = Volume("db", "/dev/b", "/")
-    found = storage.problems([Volume("Data", "vdb", "/srv/../images/"), twice, twice])
+    found = planning.problems([Volume("Data", "vdb", "/srv/../images/"), twice, twice])
     assert len(found) == 8 and any("volumes db and db have one name: db" in line for line in found)
 
 
 def test_two_paths_to_one_device() -> None:
     db = Volume("db", "/dev/disk/by-path/b", "/srv/db")
-    found = storage.shared_devices([DATA, db], {"data": BLANK, "db": BLANK})
+    found = planning.shared_devices([DATA, db], {"data": BLANK, "db": BLANK})
     assert "volumes data and db are on one device" in found[0]
     gone = Device(problem="does not exist")
-    assert storage.shared_devices([DATA, db], {"data": gone, "db": gone}) == []
+    assert planning.shared_devices([DATA, db], {"data": gone, "db": gone}) == []
 
 
 def test_mount_points_inside_others_come_later() -> None:
     inner, outer, sibling = (Volume("v", "/d", mount) for mount in ("/srv/x/y", "/srv/x", "/srv/x-y"))
-    order = storage.in_order([inner, sibling, outer])
+    order = planning.in_order([inner, sibling, outer])
     assert order.index(outer) < order.index(inner)
 
 

@@ -9,6 +9,7 @@ servers of the site with the images that are loaded there.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -436,3 +437,9 @@ def test_zones_fit_the_volume(host) -> None:
     sizes = [int(size) for size in host.check_output(r"grep -oP 'max_size=\K[0-9]+' /etc/nginx/nginx.conf").split()]
     assert 0 < sum(sizes) <= 0.9 * volume_mib
     assert host.check_output("systemctl show nginx --property RequiresMountsFor").endswith("/var/cache/nginx")
+
+
+@pytest.mark.parametrize("unit", ["nginx.service", "cache-metrics.service"])
+def test_the_services_are_in_a_sandbox(host, unit):
+    overall = host.check_output("systemd-analyze security --no-pager %s", unit).splitlines()[-1]
+    assert float(re.search(r"[0-9.]+", overall.split(":")[1])[0]) <= 4.0, overall

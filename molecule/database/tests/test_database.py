@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -161,3 +162,8 @@ def test_a_killed_server_comes_back(host):
         if sql(host, "SELECT 1").rc == 0:
             break
     assert sql(host, "SELECT 1").stdout.strip() == "1"
+
+
+def test_the_service_is_in_a_sandbox(host):
+    overall = host.check_output("systemd-analyze security --no-pager postgresql@17-main.service").splitlines()[-1]
+    assert float(re.search(r"[0-9.]+", overall.split(":")[1])[0]) <= 4.0, overall

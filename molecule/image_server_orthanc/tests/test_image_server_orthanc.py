@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -41,10 +42,16 @@ def patient(host, path: str, *arguments, **named) -> tuple[int, bytes]:
     return answer
 
 
+def login(host) -> str:
+    """The only user of an image server."""
+    return "operator" if "image_server_primary" in host.ansible.get_variables()["group_names"] else "cache"
+
+
 def request(
-    host, path: str, user: str | None = "operator", method: str = "GET", data: bytes | None = None, accept: str = "*/*"
+    host, path: str, user: str | None = "", method: str = "GET", data: bytes | None = None, accept: str = "*/*"
 ) -> tuple[int, bytes]:
-    """Status (0 without an answer) and body of a request to the image server of a host."""
+    """Status (0 without an answer) and body of a request to the image server of a host, by default as its own user."""
+    user = login(host) if user == "" else user
     address = host.ansible.get_variables()["host_address"]
     question = urllib.request.Request(f"http://{address}:8042{path}", data, {"Accept": accept}, method=method)
     if user:
@@ -163,7 +170,7 @@ def test_no_picture_of_any_kind_ends_an_image_server(host, primary):
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 def test_a_replica_refuses_to_write(host, image, method):
     for path in (f"/instances/{image['ID']}", "/instances", "/tools/shutdown", "/tools/reset"):
-        assert patient(host, path, "operator", method, b"x")[0] == 403
+        assert patient(host, path, "cache", method, b"x")[0] == 403
     assert patient(host, f"/instances/{image['ID']}")[0] == 200
 
 
@@ -178,7 +185,13 @@ def test_nobody_comes_in_without_a_password_or_by_the_wrong_door(host, primary):
     assert request(host, "/system", None)[0] == 401
     assert request(primary, "/system", None)[0] == 401
     assert request(primary, "/system", "cache")[0] == 401
+    assert request(host, "/system", "operator")[0] == 401
     assert request(host, "/app/explorer.html")[0] == 404
+
+
+def test_no_file_of_a_replica_opens_the_primary(host):
+    found = host.run("grep -rlF %s /etc /var/lib/orthanc /usr/local /run/imaging-repository", PASSWORDS["operator"])
+    assert (found.rc, found.stdout) == (1, "")
 
 
 def test_passwords_are_readable_to_the_service_only(host):
@@ -230,3 +243,40 @@ def test_an_operators_stop_is_respected(host):
     finally:
         host.check_output("systemctl start orthanc.service")
     assert request(host, HEALTH)[0] == 200
+
+
+def test_the_service_is_in_a_sandbox(host):
+    overall = host.check_output("systemd-analyze security --no-pager orthanc.service").splitlines()[-1]
+    assert float(re.search(r"[0-9.]+", overall.split(":")[1])[0]) <= 4.0, overall
+
+
+def test_no_memory_of_the_server_can_be_written_and_run(host):
+    process = host.check_output("systemctl show --property=MainPID --value orthanc.service")
+    assert host.run("grep rwx /proc/%s/maps", process).rc == 1
+
+
+def test_replicas_are_restarted_one_by_one_and_no_further_after_the_first_failure(host):
+    """With a configuration that Orthanc refuses, one replica goes down and the other goes on with the old one."""
+    replicas = testinfra.get_hosts(["ansible://image_server_replica"], ansible_inventory=INVENTORY)
+    if host.backend.hostname != replicas[0].backend.hostname or len(replicas) < 2:
+        pytest.skip("once is enough, with two replicas")
+    command = [
+        "ansible-playbook",
+        f"--inventory={INVENTORY}",
+        "--limit=image_server_replica",
+        str(REPOSITORY / "molecule/image_server_orthanc/converge.yml"),
+    ]
+    before = [replica.check_output(NUMBERS) for replica in replicas]
+    broken = subprocess.run(
+        [*command, "--extra-vars=image_server_orthanc_http_threads=0"], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    try:
+        assert broken.returncode != 0
+        assert "was not restarted, because it did not come up on" in broken.stdout + broken.stderr
+        after = [replica.check_output(NUMBERS) for replica in replicas]
+        assert sum(old == new for old, new in zip(before, after, strict=True)) == len(replicas) - 1
+        assert sorted(request(replica, HEALTH)[0] for replica in replicas) == [0] + [200] * (len(replicas) - 1)
+    finally:
+        mended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert mended.returncode == 0, mended.stdout + mended.stderr
+    assert [request(replica, HEALTH)[0] for replica in replicas] == [200] * len(replicas)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -98,3 +99,8 @@ def test_the_share_comes_back_after_its_process_was_killed(host):
     host.check_output("systemctl kill --signal=KILL srv-images.mount")
     assert seconds_until(host, works=False) < 15
     assert seconds_until(host, works=True) < 20
+
+
+def test_the_watch_is_in_a_sandbox(host):
+    overall = host.check_output("systemd-analyze security --no-pager share-watch.service").splitlines()[-1]
+    assert float(re.search(r"[0-9.]+", overall.split(":")[1])[0]) <= 4.0, overall
