@@ -97,6 +97,10 @@ def test_the_reader_reads_tables_to_come_and_cannot_write(host):
             "DROP TABLE molecule",
             "CREATE TABLE other (one int)",
             "SELECT * FROM pg_authid",
+            "CREATE TEMPORARY TABLE other (one int)",
+            "SELECT lo_create(0)",
+            "SELECT lo_from_bytea(0, 'x')",
+            "SET temp_file_limit = -1",
         ):
             refused = sql(host, reader + statement)
             assert refused.rc != 0
