@@ -34,7 +34,11 @@ CASES = {
     ),
     "pg_hba.conf": (
         "database",
-        {"database_max_connections": 190, "database_reader_addresses": ["192.0.2.1"]},
+        {
+            "database_max_connections": 190,
+            "database_reader_addresses": "{{ groups['image_server_replica']"
+            " | map('extract', hostvars, 'host_address') | list + ['192.0.2.1'] }}",
+        },
         "Run PostgreSQL",
         "database",
         "grep -q 192.0.2.1 /etc/postgresql/17/main/pg_hba.conf && "
