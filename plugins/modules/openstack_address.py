@@ -118,12 +118,12 @@ TRIES = 5
 
 
 def public_host(site: dict) -> str:
-    """Short name of the public host."""
+    """Return the short name of the public host."""
     return next(host["name"] for host in site["hosts"] if host["public"])
 
 
 def find(cloud: Cloud, site: dict) -> dict:
-    """What is there; the shape is that of module_utils/openstack/exchange.py, with the id of each address."""
+    """Return what is there; the shape is that of module_utils/openstack/exchange.py, with the id of each address."""
     listed = cloud.find(["server", "port", "address"])
     servers = {server["id"]: server for server in listed["server"]}
     target_server = next(
@@ -168,14 +168,14 @@ def find(cloud: Cloud, site: dict) -> dict:
 
 
 def write_note(cloud: Cloud, server: str, note: dict) -> None:
-    """Keeps beside the site's server where the address came from; other metadata stay."""
+    """Keep beside the site's server where the address came from; other metadata stay."""
     text = json.dumps(note, separators=(",", ":"))
     # May be repeated: the same key gets the same text.
     cloud.post("compute", f"/servers/{server}/metadata", {"metadata": {exchange.NOTE_KEY: text}}, lambda: None)
 
 
 def move(cloud: Cloud, address: str, identifier: str, before: str, after: str, mark: str) -> None:
-    """Moves one address from a port to another one, "" for none, in one call that the cloud compares.
+    """Move one address from a port to another one, "" for none, in one call that the cloud compares.
 
     See Floating IPs and Revisions in the networking API reference: If-Match makes the call fail with 412 where the
     address has changed since it was read.
@@ -199,7 +199,7 @@ def move(cloud: Cloud, address: str, identifier: str, before: str, after: str, m
 
 
 def carry_out(cloud: Cloud, found: dict, wanted: dict[str, str], marks: dict[str, str]) -> None:
-    """Writes; `found` follows, so that it tells how far this came."""
+    """Write; `found` follows, so that it tells how far this came."""
     for address, port in exchange.writes(wanted, found["addresses"]):
         entry = found["addresses"][address]
         mark = marks[address] if port else entry["mark"]
@@ -208,7 +208,7 @@ def carry_out(cloud: Cloud, found: dict, wanted: dict[str, str], marks: dict[str
 
 
 def put_back(cloud: Cloud, site: dict, found: dict, wanted: dict[str, str], before: dict) -> str:
-    """Restores who held what after a failure; returns the sentences that tell how it went.
+    """Restore who held what after a failure; return the sentences that tell how it went.
 
     ``found`` tells how far carry_out() came. An address that somebody else has moved meanwhile stays with them.
     """
@@ -232,7 +232,7 @@ def put_back(cloud: Cloud, site: dict, found: dict, wanted: dict[str, str], befo
 
 
 def run(module: AnsibleModule) -> dict:
-    """Lists, plans, and writes unless in check mode."""
+    """List, plan, and write unless in check mode."""
     site = module.params["site"]
     address = site["public"].get("address")
     if not address:

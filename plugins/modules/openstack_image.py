@@ -96,7 +96,7 @@ EVERY_STATUS = f"{UNFINISHED},active,deactivated,killed"
 
 
 def find(cloud: Cloud, parameters: dict) -> dict:
-    """The step that is to be done. Raises CloudError where an image in the way is not ours."""
+    """Return the step that is to be done. Raises CloudError where an image in the way is not ours."""
     found = cloud.list("image", name=parameters["name"], status=EVERY_STATUS)
     step = images.decide(parameters["name"], parameters["recipe"], found)
     if step["action"] == "refuse":
@@ -105,7 +105,7 @@ def find(cloud: Cloud, parameters: dict) -> dict:
 
 
 def find_settled(cloud: Cloud, parameters: dict) -> dict:
-    """The step that is to be done once no other run uploads the image."""
+    """Return the step that is to be done once no other run uploads the image."""
     deadline = time.monotonic() + parameters["timeout_seconds"]
     while (step := find(cloud, parameters))["action"] == "unknown":
         if time.monotonic() > deadline:
@@ -118,7 +118,7 @@ def find_settled(cloud: Cloud, parameters: dict) -> dict:
 
 
 def upload(cloud: Cloud, parameters: dict, step: dict) -> str:
-    """Makes the image and returns its id once it is in use."""
+    """Make the image and return its id once it is in use."""
     name, recipe = parameters["name"], parameters["recipe"]
     with open(parameters["file"], "rb") as file:
         size_gib = images.disk_gib(file.read(32))

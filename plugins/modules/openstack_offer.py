@@ -85,7 +85,7 @@ from ansible_collections.imaging.repository.plugins.module_utils.site import nam
 
 
 def controller_address(login_url: str) -> str:
-    """Address of this machine as the cloud sees it, or "" where it is translated on the way. Sends nothing."""
+    """Return the address of this machine as the cloud sees it, or "" where it is translated on the way. Sends nothing."""
     url = urllib.parse.urlsplit(login_url)
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

@@ -10,7 +10,7 @@ from .shapes import Found, Host, Resource, Want
 
 
 def choose_address(host: Host, want: Want, found: Found) -> tuple[str, Resource | None, str]:
-    """The floating IP of a host that is reached from outside: ``(action, floating IP or None, reason)``.
+    """Return the floating IP of a host that is reached from outside: ``(action, floating IP or None, reason)``.
 
     Actions are ``keep`` (it has one), ``associate``, ``allocate`` (a new one), ``none`` (it goes without) and
     ``refuse``. An address that is at another port is never taken: only switch.yml moves those.

@@ -93,7 +93,7 @@ class Cloud:
 
     @contextlib.contextmanager
     def _sentences(self, service: str) -> Iterator[None]:
-        """Turns what the libraries raise into sentences."""
+        """Turn what the libraries raise into sentences."""
         try:
             yield
         except openstack.exceptions.ServiceDisabledException:
@@ -125,7 +125,7 @@ class Cloud:
         return f"it has: {', '.join(names)}" if names else "write it as docs/openstack.md says"
 
     def _refusal(self, service: str, status: int, message: str, place: str, retry_after: str = "") -> CloudError:
-        """The error for an answer of 400 or more."""
+        """Return the error for an answer of 400 or more."""
         where, words = f"cloud {self.name}: {service.replace('_', ' ')}", _one_line(message)
         if status == 401:
             return CloudError(
@@ -163,7 +163,7 @@ class Cloud:
         return CloudError(f"{where}: answers {status}: {words} ({place})", status)
 
     def _request(self, method: str, service: str, path: str, **options: Any) -> Any:
-        """One request, once."""
+        """Make one request, once."""
         with self._sentences(service):
             adapter = getattr(self._connection, service)
             response = adapter.request(
@@ -184,7 +184,7 @@ class Cloud:
         return response.json() if response.content else {}
 
     def _patiently(self, request: Callable[[], Any], done: Callable[[], Any] = lambda: None) -> Any:
-        """Repeats a request while it fails in passing, slower each time. Where done() finds its effect, that is it."""
+        """Repeat a request while it fails in passing, slower each time. Where done() finds its effect, that is it."""
         started, delay = time.monotonic(), 0.5
         while True:
             try:
@@ -202,17 +202,17 @@ class Cloud:
 
     @property
     def login_url(self) -> str:
-        """Where the project logs in."""
+        """Return where the project logs in."""
         return str(self._connection.config.get_auth_args().get("auth_url", ""))
 
     # --- What modules use ---------------------------------------------------------------------------------------
 
     def get(self, service: str, path: str, **parameters: Any) -> Any:
-        """A document."""
+        """Return a document."""
         return self._patiently(lambda: self._request("GET", service, path, params=parameters))
 
     def list(self, kind: str, **parameters: Any) -> list[Resource]:
-        """All resources of a kind that the project has or sees, page by page."""
+        """Return all resources of a kind that the project has or sees, page by page."""
         entry, resources = KINDS[kind], list[Resource]()
         parameters = {**dict(entry.parameters), **parameters}
         if entry.of_project:
@@ -234,7 +234,7 @@ class Cloud:
             parameters["marker"] = items[-1].get("id") or items[-1]["name"]
 
     def limits(self, kind: str) -> Any:
-        """The quotas of the project and their use, as the service words them; {} where it does not tell them."""
+        """Return the quotas of the project and their use, as the service words them; {} where it does not tell them."""
         try:
             if kind == "network quota":
                 return self.get("network", f"/quotas/{self.project}/details")["quota"]
@@ -259,7 +259,7 @@ class Cloud:
         )
 
     def create(self, kind: str, body: Resource, **beside: Any) -> Resource:
-        """Makes one; where the answer was lost, looks for it before it tries again. ``beside`` goes beside the body."""
+        """Make one; where the answer was lost, look for it before trying again. ``beside`` goes beside the body."""
         entry = KINDS[kind]
         answer = self.post(
             entry.service,
@@ -271,7 +271,7 @@ class Cloud:
         return made
 
     def create_many(self, kind: str, bodies: builtins.list[Resource]) -> builtins.list[Resource]:
-        """Makes several with one call, as neutron can; all or none are made."""
+        """Make several with one call, as neutron can; all or none are made."""
         entry = KINDS[kind]
 
         def done() -> Resource | None:
@@ -285,15 +285,15 @@ class Cloud:
         return made
 
     def post(self, service: str, path: str, body: Resource, done: Callable[[], Any]) -> Any:
-        """Posts. done() returns what the request made, or None; it is asked before a lost request is repeated."""
+        """Post. done() returns what the request made, or None; it is asked before a lost request is repeated."""
         return self._patiently(lambda: self._request("POST", service, path, json=body), done)
 
     def put(self, service: str, path: str, body: Resource, **options: Any) -> Any:
-        """Puts, which may be repeated."""
+        """Put, which may be repeated."""
         return self._patiently(lambda: self._request("PUT", service, path, json=body, **options))
 
     def upload(self, service: str, path: str, content: BinaryIO, timeout_seconds: float) -> None:
-        """Puts the content of a file, once: who calls it knows what a cut upload leaves."""
+        """Put the content of a file, once: who calls it knows what a cut upload leaves."""
         self._request(
             "PUT",
             service,
@@ -304,7 +304,7 @@ class Cloud:
         )
 
     def update(self, kind: str, identifier: str, body: Resource, revision: int | None = None) -> Resource:
-        """Changes fields of one; neutron answers 412 where it has another revision number than the one given."""
+        """Change fields of one; neutron answers 412 where it has another revision number than the one given."""
         entry = KINDS[kind]
         options = {} if revision is None else {"headers": {"If-Match": f"revision_number={revision}"}}
         answer = self.put(entry.service, f"{entry.path}/{identifier}", {entry.singular: body}, **options)
@@ -312,7 +312,7 @@ class Cloud:
         return changed
 
     def delete(self, kind: str, identifier: str) -> None:
-        """Removes one; it may be gone already."""
+        """Remove one; it may be gone already."""
         entry = KINDS[kind]
         try:
             self._patiently(lambda: self._request("DELETE", entry.service, f"{entry.path}/{identifier}"))
@@ -322,7 +322,7 @@ class Cloud:
 
 
 def _message(response: Any) -> str:
-    """The words of an error answer: each service wraps them in its own way."""
+    """Return the words of an error answer: each service wraps them in its own way."""
     try:
         content = response.json()
     except ValueError:

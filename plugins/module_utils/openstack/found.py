@@ -11,7 +11,7 @@ from .wanted import HOST, SITE, VOLUME
 
 
 def full_name(kind: str, resource: Resource) -> str:
-    """The name of a resource; of one that is marked in its metadata, the name that it must have."""
+    """Return the name of a resource; of one that is marked in its metadata, the name that it must have."""
     if kind in BY_METADATA:
         marks = resource.get("metadata") or {}
         parts = [marks[key] for key in (SITE, HOST, VOLUME) if key in marks]
@@ -21,7 +21,7 @@ def full_name(kind: str, resource: Resource) -> str:
 
 
 def is_ours(kind: str, resource: Resource, want: Want, project: str) -> bool:
-    """Whether a resource carries the mark of the site."""
+    """Return whether a resource carries the mark of the site."""
     if kind in BY_METADATA:
         return (resource.get("metadata") or {}).get(SITE) == want["name"]
     if kind == "key pair":
@@ -32,7 +32,7 @@ def is_ours(kind: str, resource: Resource, want: Want, project: str) -> bool:
 
 
 def _key(public_key: str) -> list[str]:
-    """Type and key of an OpenSSH public key, without its comment."""
+    """Return the type and key of an OpenSSH public key, without its comment."""
     return public_key.split()[:2]
 
 
@@ -46,7 +46,7 @@ def named(kind: str, name: str, found: Found) -> list[Resource]:
 
 
 def match(kind: str, name: str, want: Want, found: Found) -> tuple[Resource | None, str]:
-    """The resource of that name and why it cannot be used: ``(None, "")`` where there is none.
+    """Return the resource of that name and why it cannot be used: ``(None, "")`` where there is none.
 
     One that is not ours is only returned where the site file adopts it by name.
     """
@@ -87,12 +87,12 @@ def instead(name: str, names: list[str]) -> str:
 
 
 def pick(kind: str, name: str, resources: list[Resource]) -> Resource | None:
-    """The one with that name or id."""
+    """Return the one with that name or id."""
     return next((resource for resource in resources if name in (resource.get("id"), resource.get("name"))), None)
 
 
 def security_group_rules(group: Resource, names: dict[str, str]) -> dict[Rule, str]:
-    """The rules of a security group for what comes in: rule as in wanted() -> its id. ``names`` is id -> name."""
+    """Return the rules of a security group for what comes in: rule -> its id. ``names`` is id -> name."""
     rules = {}
     for rule in group.get("security_group_rules", []):
         if rule["direction"] == "ingress":
@@ -111,7 +111,7 @@ def security_group_rules(group: Resource, names: dict[str, str]) -> dict[Rule, s
 
 
 def source(volume: Volume, found: Found) -> tuple[str, Resource | None]:
-    """Kind and resource of what a volume is made from, by name or id; ``("", None)`` where there is none."""
+    """Return the kind and resource of what a volume is made from, by name or id; ``("", None)`` where there is none."""
     for kind in ("volume", "snapshot"):
         matching = [resource for resource in found[kind] if volume["from"] in (resource["id"], resource.get("name"))]
         if matching:
@@ -120,7 +120,7 @@ def source(volume: Volume, found: Found) -> tuple[str, Resource | None]:
 
 
 def interface(router: Resource, subnet: Resource | None, found: Found) -> Resource | None:
-    """The port that connects the subnet to the router."""
+    """Return the port that connects the subnet to the router."""
     return next(
         (
             port
@@ -134,12 +134,12 @@ def interface(router: Resource, subnet: Resource | None, found: Found) -> Resour
 
 
 def attached_to(volume: Resource) -> list[str]:
-    """Ids of the servers that have the volume."""
+    """Return the ids of the servers that have the volume."""
     return [attachment["server_id"] for attachment in volume.get("attachments") or []]
 
 
 def fault(server: Resource) -> str:
-    """Nova's words for what went wrong with a server."""
+    """Return Nova's words for what went wrong with a server."""
     return " ".join(((server.get("fault") or {}).get("message") or "nova gives no reason").split()).rstrip(".")
 
 

@@ -27,7 +27,7 @@ class ImageStep(Step):
 
 
 def disk_gib(header: bytes) -> int:
-    """Size of the disk in a qcow2 file in GiB, rounded up, from the first 32 bytes of the file.
+    """Return the size of the disk in a qcow2 file in GiB, rounded up, from the first 32 bytes of the file.
 
     Raises ValueError where they are not the header of a qcow2 file
     (https://gitlab.com/qemu-project/qemu/-/blob/master/docs/interop/qcow2.txt).
@@ -39,7 +39,7 @@ def disk_gib(header: bytes) -> int:
 
 
 def body(name: str, recipe: str, content: str, disk: int, memory_mib: int, properties: dict[str, str]) -> Resource:
-    """The request that makes the image; ``content`` is the SHA-512 of its file, ``disk`` the size of it in GiB."""
+    """Return the request that makes the image; ``content`` is its SHA-512, ``disk`` its size in GiB."""
     return {
         "name": name,
         "disk_format": "qcow2",
@@ -54,7 +54,7 @@ def body(name: str, recipe: str, content: str, disk: int, memory_mib: int, prope
 
 
 def decide(name: str, recipe: str, images: list[Resource]) -> ImageStep:
-    """The step of the plan for an image, and the ``id`` of what is there or "".
+    """Return the step of the plan for an image, and the ``id`` of what is there or "".
 
     Actions: keep, create, recreate (an upload was cut: there is nothing in it), unknown (another run uploads it: wait),
     refuse.
@@ -96,7 +96,7 @@ def decide(name: str, recipe: str, images: list[Resource]) -> ImageStep:
 
 
 def is_damaged(image: Resource) -> bool:
-    """Whether the image service has another content than was meant; false where it does not say what it has."""
+    """Return whether the image service has another content than was meant; false where it does not say what it has."""
     return image.get("os_hash_algo") == "sha512" and image["os_hash_value"] != image.get(CONTENT)
 
 

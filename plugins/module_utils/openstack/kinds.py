@@ -65,7 +65,7 @@ KINDS = {
 
 
 def agrees(resource: Resource, body: Resource, fields: Iterable[str]) -> bool:
-    """Whether a listed resource is the one that a create call with that body made."""
+    """Return whether a listed resource is the one that a create call with that body made."""
     for field in fields:
         if field not in body:
             continue

@@ -81,7 +81,7 @@ class Network:
         return answer
 
     def _add_security_groups(self) -> None:
-        """All groups with one call, the rules of each with another; ports need the groups, nothing waits for rules."""
+        """Make all groups with one call, the rules of each with another. Ports need groups, nothing waits for rules."""
         site = self.run.want["name"]
         names = list(self.run.want["security_groups"])
         if all(self.run.action["security group", name] == "keep" for name in names):

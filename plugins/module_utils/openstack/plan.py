@@ -17,7 +17,7 @@ UNNAMED = "the site file does not name it; left alone"
 
 
 def plan(want: Want, found: Found) -> list[Step]:
-    """The steps that lead from what was found to what is wanted. Never a removal."""
+    """Return the steps that lead from what was found to what is wanted. Never a removal."""
     steps = [
         plan_key_pair(want, found),
         plan_network(want, found),
@@ -115,7 +115,7 @@ def _rule_words(rule: Rule) -> str:
 
 
 def _plan_unnamed(want: Want, found: Found) -> Iterator[Step]:
-    """What carries the mark of the site and is not in the file."""
+    """Yield what carries the mark of the site and is not in the file."""
     hosts, volumes = {host["name"] for host in want["hosts"]}, {volume["name"] for volume in want["volumes"]}
     for kind, names in (
         ("server", hosts),

@@ -21,7 +21,7 @@ STEADY_VOLUME = frozenset({"available", "in-use"})
 
 
 def plan_volume(volume: Volume, want: Want, found: Found) -> list[Step]:
-    """The step of a volume, before it that of the snapshot which it is made from, where one is needed."""
+    """Return the step of a volume, before it that of the snapshot which it is made from, where one is needed."""
     name, gib = volume["name"], f"{volume['gib']} GiB"
     actual, refusal = match("volume", name, want, found)
     if actual is None:
@@ -162,7 +162,7 @@ def _plugged(host: Host, server: Resource, want: Want, found: Found) -> bool:
 
 
 def _server_refusals(host: Host, server: Resource, want: Want, found: Found) -> Iterator[str]:
-    """What of a server cannot be adapted without loss or interruption."""
+    """Yield what of a server cannot be adapted without loss or interruption."""
     marks, name = server["metadata"], host["name"]
     anew = "or make a new site with it (playbooks/new_site.yml) and move the visitors there (playbooks/switch.yml)"
     image = (server.get("image") or {}).get("id")

@@ -13,7 +13,7 @@ from .shapes import Found, Host, Resource, Volume, Want
 
 
 def asked(steps: list[Step], want: Want) -> tuple[str, ...]:
-    """What must be known beyond the listing to say whether the plan can be carried out: nothing where all is kept."""
+    """Return what must be known beyond the listing to judge the plan: nothing where all is kept."""
     actions = {(entry["kind"], entry["action"]) for entry in steps}
     servers = ("server", "create") in actions or ("server", "recreate") in actions
     blocks = {("volume", "create"), ("volume", "change"), ("snapshot", "create")} & actions
@@ -30,7 +30,7 @@ def asked(steps: list[Step], want: Want) -> tuple[str, ...]:
 
 
 def problems(steps: list[Step], want: Want, found: Found, offer: Found) -> list[str]:
-    """All that keeps the plan from being carried out, a sentence each: `path: what is wrong; what to do`."""
+    """Return all that keeps the plan from being carried out, a sentence each: `path: what is wrong; what to do`."""
     lines = [
         entry["detail"] if entry["kind"] == "address" else f"{entry['kind']} {entry['name']}: {entry['detail']}"
         for entry in steps
@@ -80,7 +80,7 @@ def _unknown_things(steps: list[Step], want: Want, found: Found, offer: Found) -
 
 
 def _too_small(host: Host, want: Want, found: Found, offer: Found) -> Iterator[str]:
-    """What of a new host is less than its image demands."""
+    """Yield what of a new host is less than its image demands."""
     image, flavor = pick("image", want["image"], offer["image"]), pick("flavor", host["flavor"], found["flavor"])
     if image is None or flavor is None:
         return

@@ -27,12 +27,12 @@ VOLUME_QUOTAS = {"volumes": "volumes", "gigabytes": "GiB of volumes", "snapshots
 
 
 def plural(kind: str) -> str:
-    """The name of the quota of a kind, for people."""
+    """Return the name of the quota of a kind, for people."""
     return {"address": "floating IPs"}.get(kind, f"{kind}s")
 
 
 def needs(steps: list[Step], want: Want, found: Found) -> Counter[str]:
-    """What the plan takes of each quota."""
+    """Return what the plan takes of each quota."""
     created = {(entry["kind"], entry["name"]) for entry in steps if entry["action"] == "create"}
     needed: Counter[str] = Counter()
     for kind in (*NETWORK_QUOTAS, "server group", "snapshot"):
@@ -61,7 +61,7 @@ def needs(steps: list[Step], want: Want, found: Found) -> Counter[str]:
 
 
 def _storage(volumes: int, gib: int, volume_type: str | None) -> dict[str, int]:
-    """What volumes take of the quotas of the project and of their type."""
+    """Return what volumes take of the quotas of the project and of their type."""
     return {
         f"{name}{kind}": count
         for kind in {"", _of_type(volume_type)}
@@ -74,7 +74,7 @@ def _of_type(volume_type: str | None) -> str:
 
 
 def quotas(offer: Found) -> dict[str, tuple[int, int]]:
-    """What the project may have and has of each quota: ``{quota: (limit, used)}``, without what has no limit."""
+    """Return what the project may have and has of each quota: ``{quota: (limit, used)}``, without what has no limit."""
     absolute = offer.limits.get("compute limits", {})
     limits = {
         name: (absolute.get(limit, NO_LIMIT), absolute.get(used, 0))

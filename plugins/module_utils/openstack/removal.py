@@ -14,7 +14,7 @@ from .shapes import LISTED, Found, Resource, Want
 
 
 def removal(want: Want, found: Found, destroy_volumes: Iterable[str], now: datetime.datetime) -> list[Step]:
-    """The steps that remove a site: all that carries its mark; of its volumes and snapshots those that are named."""
+    """Return the steps that remove all that carries the mark of a site; of its data only what is named."""
     chosen = set(destroy_volumes)
     ours: dict[str, list[Resource]] = {}
     for kind in LISTED:
@@ -62,12 +62,12 @@ def removal(want: Want, found: Found, destroy_volumes: Iterable[str], now: datet
 
 
 def label(kind: str, resource: Resource) -> str:
-    """The name of a resource in the plan of a removal."""
+    """Return the name of a resource in the plan of a removal."""
     return resource["floating_ip_address"] if kind == "address" else full_name(kind, resource)
 
 
 def _removal_refusal(kind: str, resource: Resource, ours: Mapping[str, list[Resource]], found: Found) -> str:
-    """Why something of the site must stay: others use it."""
+    """Return why something of the site must stay: others use it."""
     our_ports = {port["id"] for port in ours["port"]}
     our_routers = {router["id"] for router in ours["router"]}
     if kind == "address" and resource["port_id"] and resource["port_id"] not in our_ports:
@@ -140,7 +140,7 @@ def _remove_data(
 
 
 def age(created: str, now: datetime.datetime) -> str:
-    """How long ago an API's time was, in words; "" where the API tells none. Without a zone it is UTC."""
+    """Return how long ago an API's time was, in words; "" where the API tells none. Without a zone it is UTC."""
     if not created:
         return ""
     made = datetime.datetime.fromisoformat(created.replace("Z", "+00:00"))

@@ -16,7 +16,7 @@ from .wanted import SITE, metadata
 
 
 def server_is_ready(server: Resource | None) -> bool:
-    """Whether a server runs. Raises CloudError with nova's reason where it never will."""
+    """Return whether a server runs. Raises CloudError with nova's reason where it never will."""
     if server and server["status"] == "ERROR":
         raise CloudError(
             f"is in ERROR: {fault(server)}; run this again with recreate_failed to make it anew (its volumes stay)"

@@ -25,12 +25,12 @@ AUTOMATIC_ADDRESSES = (2, 15)
 
 
 def mark(site_name: str) -> str:
-    """The description of what neutron has of a site."""
+    """Return the description of what neutron has of a site."""
     return MARK + site_name
 
 
 def group_name(site_name: str, name: str) -> str:
-    """Name of the security group of one of the firewalls of a site."""
+    """Return the name of the security group of one of the firewalls of a site."""
     return site_name if name == ALL_HOSTS else f"{site_name}-{name}"
 
 
@@ -126,17 +126,17 @@ def security_group(site_name: str, rules: Iterable[FirewallRule]) -> list[Rule]:
 
 
 def metadata(want: Want, host: Host) -> dict[str, str]:
-    """The metadata of a server of the site."""
+    """Return the metadata of a server of the site."""
     marks = {SITE: want["name"], HOST: host["host"], IMAGE: want["image"]}
     return {**marks, BOOT_VOLUME: str(host["boot_volume_gib"])} if host["boot_volume_gib"] else marks
 
 
 def volume_metadata(want: Want, volume: Volume) -> dict[str, str]:
-    """The metadata of a volume of the site, and of the snapshot that it is made from."""
+    """Return the metadata of a volume of the site, and of the snapshot that it is made from."""
     return {SITE: want["name"], HOST: volume["host"], VOLUME: volume["volume"]}
 
 
 def automatic_pool(cidr: str) -> dict[str, str]:
-    """The subnet's own addresses, so that none of them is the one of a host that is made later."""
+    """Return the subnet's own addresses, so that none of them is the one of a host that is made later."""
     network = ipaddress.IPv4Network(cidr)
     return {"start": str(network[AUTOMATIC_ADDRESSES[0]]), "end": str(network[AUTOMATIC_ADDRESSES[1]])}
