@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterable
 
 LISTS = "/var/lib/apt/lists"
@@ -26,3 +28,13 @@ def apt_problem(out: str, error: str) -> str:
     # The reason stands above the error where packages depend on what is not to be had.
     lines += [line.strip() for line in out.splitlines() if "Depends:" in line]
     return "; ".join(lines) or "apt-get says nothing"
+
+
+def fresh(valid_seconds: float, directory: str = LISTS) -> bool:
+    """Return whether the lists of packages were fetched lately."""
+    try:
+        # A fresh image has the directory, but no lists in it.
+        listed = any(name.endswith("_Packages") or "_Packages." in name for name in os.listdir(directory))
+        return listed and time.time() - os.stat(directory).st_mtime < valid_seconds
+    except FileNotFoundError:
+        return False

@@ -53,10 +53,9 @@ installed:
 """
 
 import os
-import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.imaging.repository.plugins.module_utils.packages import LISTS, apt_problem, missing
+from ansible_collections.imaging.repository.plugins.module_utils.packages import LISTS, apt_problem, fresh, missing
 
 FORMAT = "${Package} ${db:Status-Status}\\n"
 
@@ -119,16 +118,6 @@ def update(module: AnsibleModule, apt: list[str], environment: dict[str, str]) -
         module.fail_json(msg=f"the lists of packages cannot be fetched: {apt_problem(out, error)}")
     # apt leaves the directory as it is where nothing is new.
     os.utime(LISTS)
-
-
-def fresh(valid_seconds: int) -> bool:
-    """Return whether the lists were fetched lately."""
-    try:
-        # A fresh image has the directory, but no lists in it.
-        listed = any(name.endswith("_Packages") or "_Packages." in name for name in os.listdir(LISTS))
-        return listed and time.time() - os.stat(LISTS).st_mtime < valid_seconds
-    except FileNotFoundError:
-        return False
 
 
 if __name__ == "__main__":

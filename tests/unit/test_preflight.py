@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from plugins.module_utils.packages import fresh
 from plugins.module_utils.preflight import packages, ports, release, users
 
 PROJECT = Path(__file__).parents[2]
@@ -104,10 +105,10 @@ def test_apt_is_not_asked_where_all_is_installed() -> None:
 
 def test_lists_are_fetched_where_they_are_old() -> None:
     apt = Apt([])
-    assert packages.problems(["nginx", "gone"], command=apt, lists_age_seconds=1e6) == []
+    assert packages.problems(["nginx", "gone"], command=apt, lists_are_fresh=False) == []
     assert apt.asked == ["dpkg-query --show", "apt-get update", "apt-get install"]
     apt = Apt([])
-    assert packages.problems(["nginx"], update=False, command=apt, lists_age_seconds=1e6) == []
+    assert packages.problems(["nginx"], update=False, command=apt, lists_are_fresh=False) == []
     assert apt.asked == ["dpkg-query --show"]
 
 
@@ -134,22 +135,25 @@ def test_lists_are_fetched_where_they_are_old() -> None:
     ],
 )
 def test_what_apt_says_becomes_sentences(output: str, sentences: list[str]) -> None:
-    told = packages.problems(["a", "b"], command=Apt([], (100, output)), lists_age_seconds=0)
+    told = packages.problems(["a", "b"], command=Apt([], (100, output)), lists_are_fresh=True)
     assert len(told) == len(sentences) and all(map(str.startswith, told, sentences)), told
 
 
-def test_age_of_lists(tmp_path: Path) -> None:
-    assert packages.lists_age(str(tmp_path)) == packages.lists_age(str(tmp_path / "none")) == float("inf")
+def test_lists_are_fresh_for_some_time(tmp_path: Path) -> None:
+    assert not fresh(60, str(tmp_path)) and not fresh(60, str(tmp_path / "none"))
     (tmp_path / "deb.debian.org_dists_trixie_main_binary-amd64_Packages").touch()
-    assert packages.lists_age(str(tmp_path), now=tmp_path.stat().st_mtime + 60) == pytest.approx(60)
+    assert fresh(60, str(tmp_path)) and not fresh(-1, str(tmp_path))
 
 
 def test_features_name_the_packages_that_they_install() -> None:
     """Preflight asks for what meta/feature.yml names; a package that a role installs beyond that is found too late."""
+    checked: list[str] = []
     for file in PROJECT.glob("roles/*/tasks/install.yml"):
         feature = file.parents[1] / "meta/feature.yml"
         named = yaml.safe_load(feature.read_text()).get("packages", []) if feature.exists() else []
         for task in yaml.safe_load(file.read_text()):
-            wanted = task.get("ansible.builtin.apt", {}).get("name", [])
+            wanted = task.get("imaging.repository.packages", {}).get("names", [])
             if isinstance(wanted, list):
+                checked += wanted
                 assert set(wanted) <= set(named), file
+    assert "nginx" in checked
