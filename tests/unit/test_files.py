@@ -1,89 +1,97 @@
 # Copyright (c) 2026, the imaging.repository authors
 # SPDX-License-Identifier: BSD-2-Clause
+"""The module files with its action plugin, as a real ansible-playbook runs them on this machine."""
+
 from __future__ import annotations
 
+import json
 import os
-import stat
-import threading
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from plugins.module_utils import files
+REPOSITORY = Path(__file__).resolve().parents[2]
+ANSIBLE_PLAYBOOK = Path(sys.executable).parent / "ansible-playbook"
+pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="gives files to root; bin/test is run by root")
+TASK = """
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - imaging.repository.files:
+        files:
+          - {dest: "{{ to }}/new/rendered", template: rendered.j2, mode: "0640", group: daemon}
+          - {dest: "{{ to }}/copied", source: binary}
+          - {dest: "{{ to }}/given", content: "x {{ word }}\\n", validate: grep -q one %s, secret: true, mode: "0600"}
+          - {dest: "{{ to }}/kept", content: "first\\n", keep: true}
+          - {dest: "{{ to }}/left-out", content: "", when: "{{ word == 'never' }}"}
+          - {dest: "{{ to }}/folder", directory: true, mode: "0700"}
+"""
 
 
-def mode(path) -> int:
-    return stat.S_IMODE(os.stat(path).st_mode)
+@pytest.fixture
+def play(tmp_path):
+    """Return a function that runs the task and returns its result."""
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "files").mkdir()
+    (tmp_path / "to").mkdir()
+    (tmp_path / "templates/rendered.j2").write_text("{% include 'more.j2' %}\n{% if true %}\n{{ word }}\n{% endif %}\n")
+    (tmp_path / "templates/more.j2").write_text("more\n")
+    (tmp_path / "files/binary").write_bytes(b"\0\xff{{ no }}")
+    (tmp_path / "play.yml").write_text(TASK)
+
+    def run(*options: str, word: str = "one"):
+        done = subprocess.run(
+            [
+                ANSIBLE_PLAYBOOK,
+                "-i",
+                "localhost,",
+                "-c",
+                "local",
+                "-e",
+                f"to={tmp_path}/to word={word}",
+                *options,
+                tmp_path / "play.yml",
+            ],
+            cwd=REPOSITORY,
+            env={
+                **os.environ,
+                "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
+                "ANSIBLE_INVENTORY_ENABLED": "ansible.builtin.host_list",
+                "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return json.loads(done.stdout[done.stdout.index("{") :])["plays"][0]["tasks"][0]["hosts"]["localhost"]
+
+    return run
 
 
-def test_a_file_is_written_with_its_mode_whatever_the_umask_is(tmp_path):
-    before = os.umask(0o077)
-    try:
-        files.write(tmp_path / "open", "text\n")
-        files.write(tmp_path / "private", b"\x00bytes", mode=0o600)
-    finally:
-        os.umask(before)
-    assert (tmp_path / "open").read_text() == "text\n"
-    assert (tmp_path / "private").read_bytes() == b"\x00bytes"
-    assert (mode(tmp_path / "open"), mode(tmp_path / "private")) == (0o644, 0o600)
+def test_files_are_written_once_and_as_they_shall_be(play, tmp_path):
+    to = tmp_path / "to"
+    planned = play("--check", "--diff")
+    assert planned["changed"] and len(planned["written"]) == 5 and not list(to.iterdir())
+    assert planned["diff"][0]["after"] == "moreone\n" and "x one" not in json.dumps(planned)
+    assert play()["changed"]
+    assert (to / "new/rendered").read_text() == "moreone\n"
+    found = (to / "new/rendered").stat()
+    assert (found.st_mode & 0o777, found.st_uid) == (0o640, 0) and (to / "new/rendered").group() == "daemon"
+    assert (to / "copied").read_bytes() == b"\0\xff{{ no }}" and (to / "copied").stat().st_mode & 0o777 == 0o644
+    assert (to / "folder").stat().st_mode & 0o777 == 0o700 and not (to / "left-out").exists()
+    # Again, and with what only a user changed.
+    (to / "kept").write_text("second\n")
+    (to / "copied").chmod(0o600)
+    again = play()
+    assert again["written"] == [str(to / "copied")] and (to / "kept").read_text() == "second\n"
+    assert not play()["changed"]
 
 
-def test_a_file_is_replaced_with_its_mode_and_nothing_stays_beside_it(tmp_path):
-    path = tmp_path / "file"
-    path.write_text("old")
-    path.chmod(0o666)
-    files.write(path, "new", mode=0o640, durable=True)
-    assert (path.read_text(), mode(path)) == ("new", 0o640)
-    assert os.listdir(tmp_path) == ["file"]
-
-
-def test_a_file_in_the_working_directory_and_one_with_the_longest_name(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    files.write("here", "text", durable=True)
-    files.write("n" * 255, "text")
-    assert sorted(os.listdir(tmp_path)) == ["here", "n" * 255]
-
-
-def test_owner_and_group_are_given(tmp_path):
-    path = tmp_path / "file"
-    if os.geteuid():
-        with pytest.raises(PermissionError):
-            files.write(path, "text", owner=0)
-        assert os.listdir(tmp_path) == []
-    else:
-        files.write(path, "text", owner=1, group=2, mode=0o4755)
-        assert (path.stat().st_uid, path.stat().st_gid, mode(path)) == (1, 2, 0o4755)
-
-
-def test_names_that_are_no_utf_8_come_out_as_they_were(tmp_path):
-    files.write(tmp_path / "file", os.fsdecode(b"caf\xe9"))
-    assert (tmp_path / "file").read_bytes() == b"caf\xe9"
-
-
-def test_a_failure_leaves_the_file_as_it_was(tmp_path):
-    (tmp_path / "directory").mkdir()
-    (tmp_path / "directory" / "inside").touch()
-    with pytest.raises(OSError):
-        files.write(tmp_path / "directory", "text")
-    with pytest.raises(FileNotFoundError):
-        files.write(tmp_path / "missing" / "file", "text")
-    assert os.listdir(tmp_path) == ["directory"]
-
-
-def test_a_reader_never_sees_a_half(tmp_path):
-    path = tmp_path / "file"
-    texts = {letter * 200_000 for letter in "ab"}
-    files.write(path, "a" * 200_000)
-    seen = set()
-    stop = threading.Event()
-
-    def read():
-        while not stop.is_set():
-            seen.add(path.read_text())
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    for text in sorted(texts) * 20:
-        files.write(path, text)
-    stop.set()
-    reader.join()
-    assert seen <= texts
+def test_what_a_command_refuses_is_not_written(play, tmp_path):
+    play()
+    refused = play(word="two")
+    assert refused["failed"] and "grep refuses it, so the old one stays" in refused["msg"]
+    assert (tmp_path / "to/given").read_text() == "x one\n"
+    assert sorted(path.name for path in (tmp_path / "to").iterdir()) == ["copied", "folder", "given", "kept", "new"]
