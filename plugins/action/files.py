@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -13,7 +14,14 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 
+from .file_tree import read_tree
+
 KINDS = ("template", "source", "content", "directory")
+
+
+def encoded(content: bytes) -> dict[str, str]:
+    """Return the content as the module takes it."""
+    return {"content": base64.b64encode(content).decode("ascii")}
 
 
 class ActionModule(ActionBase):
@@ -33,26 +41,27 @@ class ActionModule(ActionBase):
             if len(kinds) != 1 or not entry.get("dest"):
                 raise AnsibleActionFail(f"files[{number}]: needs dest and one of {', '.join(KINDS)}; correct the task")
             if boolean(entry.get("when", True), strict=False):
-                sent.append(self._entry(dict(entry), kinds[0], variables))
+                sent.extend(self._entries(dict(entry), kinds[0], variables))
         arguments["files"] = sent
         result: dict[str, Any] = self._execute_module(module_args=arguments, task_vars=variables)
         # Of no use in a log.
         result.get("invocation", {}).get("module_args", {}).pop("files", None)
         return result
 
-    def _entry(self, entry: dict[str, Any], kind: str, variables: dict[str, Any]) -> dict[str, Any]:
-        """Return an entry as the module takes it: with its content in place of where that comes from."""
+    def _entries(self, entry: dict[str, Any], kind: str, variables: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Yield an entry as the module takes it: with its content in place of where that comes from."""
         entry.pop("when", None)
         value = entry.pop(kind)
         if kind == "directory":
-            return entry | {"directory": True}
-        if kind == "source":
-            with open(self._find_needle("files", value), "rb") as file:
-                content = file.read()
+            yield entry | {"directory": True}
+        elif kind == "source":
+            path = self._find_needle("files", value)
+            for below in sorted(read_tree([path])) if os.path.isdir(path) else [""]:
+                with open(os.path.join(path, below).rstrip(os.sep), "rb") as file:
+                    yield entry | {"dest": os.path.join(entry["dest"], below).rstrip(os.sep)} | encoded(file.read())
         else:
             text = self._render(self._find_needle("templates", value), variables) if kind == "template" else str(value)
-            content = text.encode("utf-8")
-        return entry | {"content": base64.b64encode(content).decode("ascii")}
+            yield entry | encoded(text.encode("utf-8"))
 
     def _render(self, path: str, variables: dict[str, Any]) -> str:
         """Return a template rendered as ansible.builtin.template does it."""

@@ -28,7 +28,7 @@ options:
         description: A template of the role, rendered as M(ansible.builtin.template) does it.
         type: str
       source:
-        description: A file of the role.
+        description: A file of the role, or a directory whose files are laid below O(files[].dest).
         type: str
       content:
         description: The content itself.

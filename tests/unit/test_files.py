@@ -23,6 +23,7 @@ TASK = """
         files:
           - {dest: "{{ to }}/new/rendered", template: rendered.j2, mode: "0640", group: daemon}
           - {dest: "{{ to }}/copied", source: binary}
+          - {dest: "{{ to }}/tree", source: tree/, mode: "0755"}
           - {dest: "{{ to }}/given", content: "x {{ word }}\\n", validate: grep -q one %s, secret: true, mode: "0600"}
           - {dest: "{{ to }}/kept", content: "first\\n", keep: true}
           - {dest: "{{ to }}/left-out", content: "", when: "{{ word == 'never' }}"}
@@ -35,6 +36,8 @@ def play(tmp_path):
     """Return a function that runs the task and returns its result."""
     (tmp_path / "templates").mkdir()
     (tmp_path / "files").mkdir()
+    (tmp_path / "files/tree/deep").mkdir(parents=True)
+    (tmp_path / "files/tree/deep/program").write_text("run")
     (tmp_path / "to").mkdir()
     (tmp_path / "templates/rendered.j2").write_text("{% include 'more.j2' %}\n{% if true %}\n{{ word }}\n{% endif %}\n")
     (tmp_path / "templates/more.j2").write_text("more\n")
@@ -73,7 +76,7 @@ def play(tmp_path):
 def test_files_are_written_once_and_as_they_shall_be(play, tmp_path):
     to = tmp_path / "to"
     planned = play("--check", "--diff")
-    assert planned["changed"] and len(planned["written"]) == 5 and not list(to.iterdir())
+    assert planned["changed"] and len(planned["written"]) == 6 and not list(to.iterdir())
     assert planned["diff"][0]["after"] == "moreone\n" and "x one" not in json.dumps(planned)
     assert play()["changed"]
     assert (to / "new/rendered").read_text() == "moreone\n"
@@ -81,6 +84,7 @@ def test_files_are_written_once_and_as_they_shall_be(play, tmp_path):
     assert (found.st_mode & 0o777, found.st_uid) == (0o640, 0) and (to / "new/rendered").group() == "daemon"
     assert (to / "copied").read_bytes() == b"\0\xff{{ no }}" and (to / "copied").stat().st_mode & 0o777 == 0o644
     assert (to / "folder").stat().st_mode & 0o777 == 0o700 and not (to / "left-out").exists()
+    assert (to / "tree/deep/program").stat().st_mode & 0o777 == 0o755
     # Again, and with what only a user changed.
     (to / "kept").write_text("second\n")
     (to / "copied").chmod(0o600)
@@ -94,4 +98,11 @@ def test_what_a_command_refuses_is_not_written(play, tmp_path):
     refused = play(word="two")
     assert refused["failed"] and "grep refuses it, so the old one stays" in refused["msg"]
     assert (tmp_path / "to/given").read_text() == "x one\n"
-    assert sorted(path.name for path in (tmp_path / "to").iterdir()) == ["copied", "folder", "given", "kept", "new"]
+    assert sorted(path.name for path in (tmp_path / "to").iterdir()) == [
+        "copied",
+        "folder",
+        "given",
+        "kept",
+        "new",
+        "tree",
+    ]
