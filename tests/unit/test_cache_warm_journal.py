@@ -266,7 +266,7 @@ def test_what_a_full_disk_refused_is_written_when_there_is_room(small_disk):
     journal = Journal(small_disk, "job")
     (small_disk / "other").write_bytes(b"x" * (os.statvfs(small_disk).f_bavail * 4096))
     for number in range(20_000):
-        journal._notes[fingerprint(f"/{number}")] = journal_module._Note("cached", None, "")
+        journal._notes[fingerprint(f"/{number}")] = "cached"
     with pytest.raises(JournalError):
         journal.commit()
     subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)

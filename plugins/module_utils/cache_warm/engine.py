@@ -68,6 +68,8 @@ class Engine:
 
     # Requests of earlier attempts that wait for their time, per request in flight. Beyond, no new page is begun.
     waiting_per_slot = 16
+    # How long what is kept may stay unknown to the journal, which writes twice a second.
+    note_seconds = 0.2
     # Whoever ends the service waits for a minute, then kills it.
     drain_seconds = 30.0
 
@@ -139,7 +141,7 @@ class Engine:
         )
         self._latencies: collections.deque[float] = collections.deque(maxlen=1000)
         self._pause_text = ""
-        self._next_tick = float("-inf")
+        self._next_tick = self._note_at = float("-inf")
         self._state = "counting"
         self._expected_by_zone: collections.Counter[str] = collections.Counter()
 
@@ -277,9 +279,12 @@ class Engine:
             if with_ceilings:
                 self._queue.answered(task)
             task.handle(task, answer)
-        self._ledger.note_kept()
+        now = self._clock()
+        if now >= self._note_at:
+            self._ledger.note_kept()
+            self._note_at = now + self.note_seconds
         self.report.requests += len(answers)
-        self._concurrency.note(len(answers), failures, transport.in_flight, self._clock())
+        self._concurrency.note(len(answers), failures, transport.in_flight, now)
 
     def _wait_seconds(self, has_room: bool) -> float:
         until = min(self._next_tick, self._queue.next_at) if has_room else self._next_tick

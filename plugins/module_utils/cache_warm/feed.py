@@ -156,6 +156,7 @@ class Feed:
         again = self._tried_again if segment is not None else set()
         keyed = self._keyed(entry, batch, again)
         ledger, proof, zones = self._ledger, self._proof, self._zones
+        ledger.note_kept()
         known, pending = ledger.journal.finished([page for _, _, page in keyed]), ledger.pending
         full = self.room.full if self.room else {}
         refresh_all, address_of, handle, ready = (
@@ -164,6 +165,7 @@ class Feed:
             self._page,
             self._queue.ready,
         )
+        begun = 0
         for item, key, page in keyed:
             if page in again:
                 continue
@@ -181,8 +183,11 @@ class Feed:
                     if key.zone in full:
                         ledger.left_at_once(segment)
                         continue
-            ledger.begin(page, segment)
+            pending.add(page)
+            begun += 1
             ready.append(Task(handle, address_of(item.path, refresh), item, page, key.route, key.zone, segment))
+        if segment is not None:
+            segment.unfinished += begun
 
     def _is_cached(self, zone: Zone, key: Key) -> bool:
         try:
@@ -198,6 +203,7 @@ class Feed:
     def _take_for_readers(self, segment: Segment | None, batch: list[Item]) -> None:
         """Every item is asked of every reader, the readers in turn."""
         ledger, ready = self._ledger, self._queue.ready
+        ledger.note_kept()
         asked = [
             (item, reader, fingerprint(reader.url + item.path)) for item in batch for reader in self._pages.readers
         ]

@@ -55,10 +55,8 @@ class Failure(NamedTuple):
     cause: str
 
 
-class _Note(NamedTuple):
-    outcome: str
-    item: Item | None
-    cause: str
+# A statement of so many rows costs half of what as many statements of one row do.
+_ROWS = 250
 
 
 def fingerprint(text: str) -> int:
@@ -81,7 +79,9 @@ class Journal:
         self.resumed = False
         self._path = Path(directory, "journal.sqlite")
         self._job = job
-        self._notes: dict[int, _Note] = {}
+        # What is noted and not written yet: the outcome by page, and of those that failed what the page was.
+        self._notes: dict[int, str] = {}
+        self._failed: dict[int, Failure] = {}
         self._cursors: dict[str, str] = {}
         self._numbers: dict[str, int] = {}
         self._failures = 0
@@ -111,7 +111,7 @@ class Journal:
         found = self._guarded(lambda: self._stored(fingerprints))
         # What is noted and not written yet is newer.
         for number in self._notes.keys() & fingerprints:
-            (found.discard if self._notes[number].outcome == FAILED else found.add)(number)
+            (found.discard if self._notes[number] == FAILED else found.add)(number)
         return found
 
     def note(self, page: str | int, outcome: str, item: Item | None = None, cause: str = "") -> None:
@@ -119,15 +119,17 @@ class Journal:
 
         FAILED needs its item and cause, and is never final.
         """
-        if outcome == FAILED and item is None:
-            raise ValueError("a failure is noted with its item")
         number = page if isinstance(page, int) else fingerprint(page)
-        self._notes[number] = _Note(outcome, item, cause)
+        if outcome == FAILED:
+            if item is None:
+                raise ValueError("a failure is noted with its item")
+            self._failed[number] = Failure(item, cause)
+        self._notes[number] = outcome
         self._commit_in_time()
 
     def note_all(self, pages: Iterable[int], outcome: str) -> None:
         """Note that pages, by their fingerprints, ended the same way, and well."""
-        self._notes.update(dict.fromkeys(pages, _Note(outcome, None, "")))
+        self._notes.update(dict.fromkeys(pages, outcome))
         self._commit_in_time()
 
     def _commit_in_time(self) -> None:
@@ -180,6 +182,7 @@ class Journal:
             self.before_commit()
             self._guarded(lambda: self._transaction(self._write))
             self._notes.clear()
+            self._failed.clear()
             self._cursors.clear()
         self._committed_at = time.monotonic()
 
@@ -283,33 +286,33 @@ class Journal:
             raise
 
     def _write(self) -> None:
-        for outcome in {note.outcome for note in self._notes.values()}:
-            # A transaction that failed took the row back; the number stays.
-            number = self._numbers.setdefault(outcome, len(self._numbers))
-            self._database.execute("INSERT OR IGNORE INTO outcome VALUES (?, ?)", (number, outcome))
-        # In the order of the tree: neighbours share a page of it.
-        finished = sorted(
-            (number, self._numbers[note.outcome]) for number, note in self._notes.items() if note.outcome != FAILED
+        pages: dict[str, list[int]] = {}
+        for number, outcome in self._notes.items():
+            pages.setdefault(outcome, []).append(number)
+        failed = pages.pop(FAILED, [])
+        for outcome, finished in pages.items():
+            self._write_finished(outcome, finished)
+        database = self._database
+        database.executemany("DELETE FROM page WHERE fingerprint = ?", ((number,) for number in failed))
+        database.executemany(
+            "REPLACE INTO failure VALUES (?, ?, ?, ?, ?, ?)",
+            (_row(number, self._failed[number]) for number in failed),
         )
-        failed = [
-            (
-                number,
-                note.cause,
-                note.item.path,
-                note.item.source,
-                note.item.optional,
-                note.item.refresh,
-            )
-            for number, note in self._notes.items()
-            if note.item is not None and note.outcome == FAILED
-        ]
-        self._database.executemany("REPLACE INTO page VALUES (?, ?)", finished)
-        if self._failures:
-            self._database.executemany("DELETE FROM failure WHERE fingerprint = ?", ((row[0],) for row in finished))
-        self._database.executemany("DELETE FROM page WHERE fingerprint = ?", ((row[0],) for row in failed))
-        self._database.executemany("REPLACE INTO failure VALUES (?, ?, ?, ?, ?, ?)", failed)
-        self._database.executemany("REPLACE INTO cursor VALUES (?, ?)", self._cursors.items())
+        database.executemany("REPLACE INTO cursor VALUES (?, ?)", self._cursors.items())
         self._failures = self._count_failures()
+
+    def _write_finished(self, outcome: str, finished: list[int]) -> None:
+        # A transaction that failed took the row back; the number stays.
+        number = self._numbers.setdefault(outcome, len(self._numbers))
+        self._database.execute("INSERT OR IGNORE INTO outcome VALUES (?, ?)", (number, outcome))
+        # In the order of the tree: neighbours share a page of it.
+        finished.sort()
+        for begin in range(0, len(finished), _ROWS):
+            rows = finished[begin : begin + _ROWS]
+            values = ",".join([f"(?,{number})"] * len(rows))
+            self._database.execute(f"REPLACE INTO page VALUES {values}", rows)
+        if self._failures:
+            self._database.executemany("DELETE FROM failure WHERE fingerprint = ?", ((page,) for page in finished))
 
     def _count_failures(self) -> int:
         return int(self._database.execute("SELECT count(*) FROM failure").fetchone()[0])
@@ -345,6 +348,11 @@ class Journal:
             sqlite3.SQLITE_READONLY: "it may not be written; give it to the user that warms",
         }.get(code, f"{error}; is the disk full or failing? Make room and start again")
         return JournalError(f"{self._path}: {remedy}")
+
+
+def _row(number: int, failure: Failure) -> tuple[int, str, str, str, bool, bool]:
+    item = failure.item
+    return number, failure.cause, item.path, item.source, item.optional, item.refresh
 
 
 def _damaged(what: str) -> sqlite3.DatabaseError:

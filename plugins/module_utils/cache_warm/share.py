@@ -18,4 +18,4 @@ class Share:
 
     def holds(self, key: Key) -> bool:
         """Return whether this host warms the page of a key."""
-        return self.count == 1 or int(key.digest, 16) % self.count == self.index
+        return self.count == 1 or int.from_bytes(key.md5, "big") % self.count == self.index

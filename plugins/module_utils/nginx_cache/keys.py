@@ -27,7 +27,7 @@ Search = Callable[[str], re.Match[str] | None]
 
 
 class Key(NamedTuple):
-    """Where the cache keeps a page: the policy's route and zone, the text of proxy_cache_key and its MD5 in hex.
+    """Where the cache keeps a page: the policy's route and zone, the text of proxy_cache_key and its MD5.
 
     Two paths with the same text are one page. Bytes of the text that are no UTF-8 are surrogates (surrogateescape).
     """
@@ -35,13 +35,17 @@ class Key(NamedTuple):
     route: str
     zone: str
     text: str
-    digest: str
+    md5: bytes
+
+    @property
+    def digest(self) -> str:
+        """The MD5 in hex: the name of the page's file."""
+        return self.md5.hex()
 
     @property
     def fingerprint(self) -> int:
         """The page in the journal: the first 64 bits of the MD5, signed."""
-        number = int(self.digest[:16], 16)
-        return number - (1 << 64) if number >> 63 else number
+        return int.from_bytes(self.md5[:8], "big", signed=True)
 
 
 class _Route(NamedTuple):
@@ -158,4 +162,4 @@ class Routes:
                 uri = f"{uri}?{kept[1:]}"
         data = uri.encode("latin-1")
         text = uri if plain else data.decode("utf-8", "surrogateescape")
-        return Key(route.name, route.zone, text, hashlib.md5(data, usedforsecurity=False).hexdigest())
+        return Key(route.name, route.zone, text, hashlib.md5(data, usedforsecurity=False).digest())
