@@ -21,6 +21,7 @@ _FORBIDDEN = re.compile(r"[\x00-\x20\x7f]").search
 _QUOTED = re.compile(r"[0-9A-Fa-f]{2}").match
 # Locations of the template that come before the routes.
 _EXACT_LOCATIONS = frozenset({"/test", "/stub_status"})
+_PREFIX_LOCATIONS = ("/test/",)
 
 
 Search = Callable[[str], re.Match[str] | None]
@@ -140,7 +141,7 @@ class Routes:
             if tidied is None:
                 return None
             uri = tidied
-        if uri in _EXACT_LOCATIONS:
+        if uri in _EXACT_LOCATIONS or uri.startswith(_PREFIX_LOCATIONS):
             return None
         for route in self._routes:
             if route.search(uri):
