@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from plugins.module_utils.site.schema import VERB_VARIABLES
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.name for path in (REPOSITORY / "roles").iterdir() if (path / "tasks").is_dir())
 
@@ -51,3 +53,8 @@ def test_every_default_says_why_one_would_change_it(role: str) -> None:
     for above, line in zip(["", *lines], lines, strict=False):
         if line[:1].isalpha():
             assert above.startswith("#"), f"{line}: has no comment above it"
+
+
+def test_every_variable_of_a_verb_is_in_the_manual() -> None:
+    manual = (REPOSITORY / "docs" / "operate.md").read_text(encoding="utf-8")
+    assert [name for name in VERB_VARIABLES if f"`{name}`" not in manual] == []
