@@ -78,6 +78,7 @@ class Browser:
             self.command("Page.removeScriptToEvaluateOnNewDocument", identifier=identifier)
         self._scripts.clear()
         self.driver.get_log("browser")
+        self.driver.get_log("performance")
         self.command(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone
         )
@@ -139,6 +140,18 @@ class Browser:
             if entry["level"] == "SEVERE" and not any(part in entry["message"] for part in EXPECTED_ERRORS)
         ]
 
+    def cache_statuses(self) -> dict[str, tuple[int, str]]:
+        """Return (status, X-Cache-Status) of each address that came through the site's cache since the last call."""
+        found = {}
+        for entry in self.driver.get_log("performance"):
+            event = json.loads(entry["message"])["message"]
+            if event["method"] == "Network.responseReceived":
+                answer = event["params"]["response"]
+                headers = {name.lower(): value for name, value in answer["headers"].items()}
+                if "x-cache-status" in headers:
+                    found[answer["url"].removeprefix(self.url)] = (answer["status"], headers["x-cache-status"])
+        return found
+
     def requests(self, part: str = "") -> list[str]:
         """Return the addresses that this page has asked for and that contain `part`, repeated ones once."""
         found = self.run('return performance.getEntriesByType("resource").map((entry) => entry.name)')
@@ -152,7 +165,7 @@ def session(url: str, catalogue: dict[str, Any]) -> Iterator[Browser]:
     options.binary_location = "/usr/bin/chromium"
     for flag in FLAGS:
         options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     # Debian's own driver: selenium must not look for one on the network.
     driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
     driver.set_page_load_timeout(60)
