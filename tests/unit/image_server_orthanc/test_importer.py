@@ -15,6 +15,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import yaml
 
 from plugins.module_utils.load import manifest
 from plugins.module_utils.load.engine import Loader
@@ -22,7 +23,8 @@ from plugins.module_utils.load.importer import Driver, Refused, ServerError, Wor
 from plugins.module_utils.load.staging import Study
 
 IMPORTER = Path(__file__).parents[3] / "roles/image_server_orthanc/files/importer"
-SETTINGS = {"url": "http://127.0.0.1:1", "user": "operator", "password": "secret"}
+PAGES = yaml.safe_load((IMPORTER.parents[1] / "meta/policy.yml").read_text(encoding="utf-8"))["pages"]
+SETTINGS = {"pages": PAGES, "url": "http://127.0.0.1:1", "user": "operator", "password": "secret"}
 VERSION = open_driver("orthanc", str(IMPORTER), SETTINGS).version
 package = sys.modules["imaging_repository_importers_orthanc"]
 Client, Importer = package.Client, package.Orthanc
@@ -180,7 +182,7 @@ def load(orthanc, tmp_path):
     def run(*directories, check=False, words=WORDS, studies=None, **options):
         client = Client(orthanc.url, "operator", "secret", sleep=lambda seconds: None, **options)
         named = [Study(os.path.basename(str(d)), str(d), words, path=str(d)) for d in directories]
-        driver = Driver("orthanc", Importer(client), VERSION)
+        driver = Driver("orthanc", Importer(client, PAGES), VERSION)
         return Loader([driver], str(state), check=check).run(studies or named)
 
     return run
@@ -475,7 +477,7 @@ class Pages(Client):
                 {"ID": "a", "Instances": ["p1", "p2"], "MainDicomTags": {"SeriesNumber": "9", "Modality": "CT"}},
             ],
             "/studies/S2/series": [{"ID": "c", "Instances": ["q1", "q2"], "MainDicomTags": {"Modality": "SM"}}],
-            "/wsi/pyramids/c": {"TotalWidth": 4096},
+            "/wsi/pyramids/c": {"ID": "c", "TilesCount": [[16, 16], [8, 8], [2, 1]]},
             "/instances/q1/metadata?expand": {"SopClassUid": "1.2.840.10008.5.1.4.1.1.77.1.6"},
             "/series/a/instances": [
                 {"ID": "p2", "MainDicomTags": {"InstanceNumber": "2"}},
@@ -500,7 +502,7 @@ class Pages(Client):
 
 
 def catalogue(pages):
-    return [describe.describe(pages, study) for study in ("S2", "S1")]
+    return [describe.describe(pages, study, PAGES) for study in ("S2", "S1")]
 
 
 def test_every_slide_is_opened_once_on_the_primary():
@@ -527,6 +529,20 @@ def test_a_picture_that_would_be_black_is_the_preview(tags, picture):
     ]
 
 
+def test_series_whose_small_pictures_are_black_are_named():
+    pages = Pages()
+    assert [study["stretched"] for study in catalogue(pages)] == [[], []]
+    pages.tags["WindowCenter"] = ""
+    assert [study["stretched"] for study in catalogue(pages)] == [["c"], ["a", "b"]]
+
+
+def test_tiles_of_the_small_levels_are_named_the_smallest_first():
+    slide, other = catalogue(Pages())
+    assert other["pages"] == []
+    assert slide["pages"][:3] == ["/wsi/tiles/c/2/0/0", "/wsi/tiles/c/2/1/0", "/wsi/tiles/c/1/0/0"]
+    assert len(slide["pages"]) == 2 + 64 and slide["pages"][-1] == "/wsi/tiles/c/1/7/7"
+
+
 def test_a_picture_that_only_the_absent_database_kept_from_being_drawn_is_asked_for_again():
     pages = Pages()
     pages.undrawable = pages.without_database = {"p1", "p2", "q2"}
@@ -534,7 +550,9 @@ def test_a_picture_that_only_the_absent_database_kept_from_being_drawn_is_asked_
 
 
 def test_the_descriptions_are_read_from_orthanc():
-    assert catalogue(Pages()) == [
+    studies = catalogue(Pages())
+    assert [len(study.pop("pages")) for study in studies] == [66, 0]
+    assert studies == [
         {
             "id": "S2",
             "title": "A slide",
@@ -546,6 +564,7 @@ def test_the_descriptions_are_read_from_orthanc():
             "instances": 2,
             "modalities": ["SM"],
             "whole_slide": True,
+            "stretched": [],
         },
         {
             "id": "S1",
@@ -558,5 +577,6 @@ def test_the_descriptions_are_read_from_orthanc():
             "instances": 3,
             "modalities": ["CT", "MR"],
             "whole_slide": False,
+            "stretched": [],
         },
     ]

@@ -11,8 +11,11 @@ from .orthanc import Orthanc
 
 
 def importer(settings: dict[str, Any]) -> Orthanc:
-    """Return the importer of the Orthanc at `url`, as `user` with `password`, who is waited for `retry_seconds`."""
+    """Return the importer of the Orthanc at `url`, as `user` with `password`, who is waited for `retry_seconds`.
+
+    `pages` is the policy's table of the addresses that the gallery asks for.
+    """
     client = Client(
         settings["url"], settings["user"], settings["password"], retry_seconds=settings.get("retry_seconds", 120)
     )
-    return Orthanc(client, int(settings.get("workers", 4)))
+    return Orthanc(client, settings["pages"], int(settings.get("workers", 4)))

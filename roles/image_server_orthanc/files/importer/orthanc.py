@@ -50,8 +50,9 @@ class Part:
 class Orthanc(Importer):
     """An Image is (study, series, instance)."""
 
-    def __init__(self, client: Client, workers: int = 4) -> None:
+    def __init__(self, client: Client, pages: Mapping[str, str], workers: int = 4) -> None:
         self._client = client
+        self._pages = pages
         self._workers = workers
         # vips uses all processors itself, and its memory should not be needed twice.
         self._converting = threading.Lock()
@@ -147,7 +148,7 @@ class Orthanc(Importer):
         return list(self._client.get("/studies") or [])
 
     def describe(self, study: str, words: Words) -> Description | None:
-        return describe(self._client, study)
+        return describe(self._client, study, self._pages)
 
     def annotate(self, study: str, words: Words, check: bool) -> bool:
         """Keep the words as metadata of the study."""
