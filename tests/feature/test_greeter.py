@@ -230,7 +230,6 @@ def test_a_server_that_exists_gets_its_rule(schema: site_file.Schema) -> None:
 # --- What runs ---
 
 
-@pytest.mark.xfail(not (REPOSITORY / "plugins/modules/service.py").exists(), reason="the module is on its way")
 def test_the_playbooks_run_it(tree: Tree) -> None:
     result = tree.run("ansible-playbook", "-e@vars/lab.yml", "--list-tasks", "playbooks/configure.yml")
     assert result.returncode == 0, result.stderr
