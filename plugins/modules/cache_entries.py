@@ -29,7 +29,7 @@ options:
     description:
       - A URL or a path with its query, which is one page; a refresh fetches it although it is not cached.
       - Or C(~) and a regular expression of Python, which is searched in the path and arguments of each entry, such as
-        C(~^/wsi/tiles/).
+        C(~^/tiles/).
       - Or the id of a study, which is every entry that names the study, one of its series or one of its images in its
         path. A study that the image servers no longer have is known by what is cached of it.
     type: str
@@ -87,7 +87,7 @@ EXAMPLES = r"""
 - name: Fetch one thumbnail anew
   imaging.repository.cache_entries:
     state: refreshed
-    what: /instances/f689ddd2-662f8fe1-8b18180d-ec2a2cee-937917af/rendered?width=256
+    what: /pictures/f689ddd2?width=256
     zones: "{{ cache_zones }}"
     routes: "{{ cache_policy.routes }}"
 """

@@ -68,10 +68,10 @@ requirements: [systemd]
 """
 
 EXAMPLES = r"""
-- name: Run Orthanc
+- name: Run the image server
   imaging.repository.service:
-    name: orthanc.service
-    restart_for: [/etc/orthanc/site.json]
+    name: pictures.service
+    restart_for: [/etc/pictures.json]
     state: started
     enabled: true
     one_by_one: true

@@ -45,7 +45,7 @@ def policy() -> dict[str, Any]:
             }
             for name, match, arguments, public in (
                 ("plate", r"^/plates/[a-z0-9]+\.jpg$", [], True),
-                ("list", r"^/plates/list\.json$", ["since", "limit"], False),
+                ("list", r"^/plates/list\.json$", ["from", "limit"], False),
             )
         ],
         "pages": {"picture": "/plates/{id}.jpg"},
@@ -78,7 +78,7 @@ Change = Callable[[dict[str, Any]], object]
     [
         (lambda p: p.pop("port"), "port: is missing"),
         (lambda p: p.update(prot=1), "prot: is unknown; did you mean port?"),
-        (lambda p: p.update(port="8042"), "port: '8042' must be the port"),
+        (lambda p: p.update(port="8090"), "port: '8090' must be the port"),
         (lambda p: p.update(cannot_draw=[200]), "cannot_draw: [200] must be a list of statuses"),
         (lambda p: p.update(health_path="system"), "health_path: 'system' must be a path"),
         (lambda p: p["zones"][0].update(inactive="1 day"), "zones[0].inactive: '1 day' must be a time"),
@@ -91,7 +91,7 @@ Change = Callable[[dict[str, Any]], object]
         (lambda p: p["routes"][0].update(name="list"), "routes: the name list stands there twice"),
         (lambda p: p["warm_sources"][0].update(page_siez=1), "warm_sources[0].page_siez: is unknown; did you mean page_size?"),
         (lambda p: p["warm_sources"][0].update(urls=["/plate/{id}"]), "/plate/{id} is matched by no route"),
-        (lambda p: p["warm_sources"][0].update(list="/plates/list.json?since=a"), "has a value of since"),
+        (lambda p: p["warm_sources"][0].update(list="/plates/list.json?from=a"), "has a value of from"),
         (lambda p: p["pages"].update(large="/plates/{id}.jpg?w=1"), "has arguments that route plate does not have"),
         (lambda p: p["pages"].update(list="/plates/list.json"), "pages.list: /plates/list.json is matched by route list, which is not public"),
         (lambda p: p["pages"].update(large="/plates/{plate}.jpg"), "has {plate}, of which `examples` gives none"),
@@ -118,8 +118,8 @@ def test_all_mistakes_are_named_at_once() -> None:
 @pytest.mark.parametrize(
     "pattern, expected",
     [
-        ("^/studies$", {"/studies$"}),
-        ("^/(studies|series)/[0-9]+$", {"/studies/", "/series/"}),
+        ("^/wells$", {"/wells$"}),
+        ("^/(plates|wells)/[0-9]+$", {"/plates/", "/wells/"}),
         (r"^/a\.b/x*$", {"/a.b/"}),
         ("^/(?:a|b)?c$", {"/"}),
         ("^/(?:a|b)c$", {"/ac$", "/bc$"}),
@@ -146,7 +146,7 @@ def test_how_paths_begin(pattern: str, expected: set[str]) -> None:
 
 def test_two_drivers_whose_routes_could_meet_are_refused() -> None:
     other = policy()
-    assert not may_meet("^/plates/[0-9]+$", "^/studies/[0-9]+$") and may_meet("^/p", "^/plates$")
+    assert not may_meet("^/plates/[0-9]+$", "^/wells/[0-9]+$") and may_meet("^/p", "^/plates$")
     assert may_meet("^/[a-z]+/x$", "^/plates$") and not may_meet("^/tests/[0-9]$", "^/test$")
     assert may_meet("^/a$", "^/(a|b)$") and not may_meet("^/a$", "^/ab$")
     [*problems] = policies_problems({"plates": policy(), "other": other})
@@ -161,7 +161,7 @@ def test_policies_of_several_drivers_make_one() -> None:
         {"name": "tiles", "max_size_mib": 50, "mean_size_kib": 4, "inactive": "365d"},
         {"name": "lists", "max_size_mib": 1, "mean_size_kib": 4, "inactive": "1h"},
     ]
-    second["cannot_draw"] = [415]
+    second["cannot_draw"] = [418]
     before = copy.deepcopy((first, second))
     both = merged({"one": first, "two": second})
     assert (first, second) == before
@@ -177,5 +177,5 @@ def test_policies_of_several_drivers_make_one() -> None:
         {"name": "tiles", "max_size_mib": 150, "mean_size_kib": 4, "inactive": "365d"},
         second["zones"][1],
     ]
-    assert both["cannot_draw"] == [415, 422] and both["forbidden_paths"] == ["/plates/secret"]
+    assert both["cannot_draw"] == [418, 422] and both["forbidden_paths"] == ["/plates/secret"]
     assert gallery_data({"one": first}) == {"one": {"pages": first["pages"], "cannot_draw": [422]}}

@@ -90,13 +90,13 @@ UnitFileState=enabled
 InvocationID=abc
 NeedDaemonReload=no
 InactiveExitTimestamp=Thu 1970-01-01 00:16:30.250000 UTC
-FragmentPath=/etc/systemd/system/orthanc.service
+FragmentPath=/etc/systemd/system/pictures.service
 DropInPaths=/a.conf /b.conf
 ConsistsOf=
 MainPID=17
 """
     unit = service.parse_unit(show)
     assert unit.started == 990.25
-    assert unit.files == ("/etc/systemd/system/orthanc.service", "/a.conf", "/b.conf")
+    assert unit.files == ("/etc/systemd/system/pictures.service", "/a.conf", "/b.conf")
     assert (unit.known, unit.state, unit.process, unit.consists_of) == (True, "active", 17, ())
     assert service.parse_unit("LoadState=not-found\nInactiveExitTimestamp=\n") == service.Unit()

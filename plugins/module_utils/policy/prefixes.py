@@ -21,7 +21,7 @@ class Begin(NamedTuple):
 def begins(pattern: str) -> set[Begin]:
     """Return texts of which each path that `pattern` matches begins with one.
 
-    Letters and groups are followed, e.g. ^/(studies|series)/[0-9]+$ gives /studies/ and /series/. Reading ends at the
+    Letters and groups are followed, e.g. ^/(plates|wells)/[0-9]+$ gives /plates/ and /wells/. Reading ends at the
     first part of another kind, so that a text may be shorter than it could be, never longer. A pattern that does not
     begin with ^, or has alternatives outside of groups, may match anywhere: its only text is empty.
     """
