@@ -26,6 +26,7 @@ VOLATILE = (
     "/var/log",
     "/root/.ansible",
     "/var/lib/apt",
+    "/var/lib/systemd",
     "/var/cache/apt",
 )
 MARKER = "/root/before-preflight"
