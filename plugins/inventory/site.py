@@ -10,7 +10,11 @@ short_description: Hosts of an image repository, from its site file
 description:
   - Reads C(site) from the extra variables (C(-e @vars/<site>.yml)) or from O(site_file), merges it over its base and
     offers the hosts in their groups, before any of them exists.
-  - Never fails on a wrong site file. It then offers only C(localhost) with C(site_problems), and the role C(site),
+  - What a site can be made of it reads from the features, C(roles/*/meta/feature.yml). From them follow for each host
+    C(host_features), C(host_verbs), C(host_packages) and C(host_drivers), and for all hosts C(site_drivers),
+    C(site_secrets), C(site_users), C(site_ports), C(site_firewall), C(site_spread) and C(site_bastion).
+  - Paths of the site file mean the repository; in C(effective_site) they are absolute.
+  - Never fails on a wrong site file, or on a wrong folder of a feature. It then offers only C(localhost) with C(site_problems), and the role C(site),
     first in every verb, reports them.
   - The other variables of the bases and of O(site_file) become variables of all hosts.
   - With provider openstack it asks the cloud for the servers, volumes and addresses of the site. A cloud that does not

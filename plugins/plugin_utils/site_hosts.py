@@ -61,7 +61,6 @@ def site_variables(schema: Schema, site: dict[str, Any], cloud: dict[str, Any]) 
         }
     else:
         addresses = {"site_public_address": site["public"].get("address", "")}
-    drivers = site_file.site_drivers(schema, site)
     return addresses | {
         "effective_site": site,
         "site_network_cidr": site_file.site_network(site),
@@ -69,8 +68,7 @@ def site_variables(schema: Schema, site: dict[str, Any], cloud: dict[str, Any]) 
         "site_state_directory": str(REPOSITORY / "state" / site["name"]),
         # The short name of the host where operators enter, or "".
         "site_bastion": bastion,
-        "site_drivers": drivers,
-        "image_server_driver": drivers[0] if drivers else "",
+        "site_drivers": site_file.site_drivers(schema, site),
         "site_firewall": site_file.site_firewall(schema, site),
         # Each has the same task files: main, check, reach, hosts, image, destroy.
         "site_provider_role": next(

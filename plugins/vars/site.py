@@ -110,7 +110,7 @@ class VarsModule(BaseVarsPlugin):  # type: ignore[misc]
         return self._secrets_file[2]
 
     def _image_server_policies(self, site: Mapping[str, Any]) -> dict[str, Any]:
-        drivers = site.get("site_drivers") or [site["image_server_driver"]]
+        drivers = site["site_drivers"]
         for driver in drivers:
             if driver not in self._policies:
                 self._policies[driver] = read_policy(driver)

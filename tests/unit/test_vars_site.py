@@ -21,7 +21,7 @@ PROJECT = Path(__file__).parents[2]
 
 def group(state: Path, **variables: object) -> Group:
     made = Group("all")
-    for name, value in {"site_state_directory": str(state), "image_server_driver": "orthanc", **variables}.items():
+    for name, value in {"site_state_directory": str(state), "site_drivers": ["orthanc"], **variables}.items():
         made.set_variable(name, value)
     return made
 
