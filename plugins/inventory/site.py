@@ -14,8 +14,8 @@ description:
     C(host_features), C(host_verbs), C(host_packages) and C(host_drivers), and for all hosts C(site_drivers),
     C(site_secrets), C(site_users), C(site_ports), C(site_firewall), C(site_spread) and C(site_bastion).
   - Paths of the site file mean the repository; in C(effective_site) they are absolute.
-  - Never fails on a wrong site file, or on a wrong folder of a feature. It then offers only C(localhost) with C(site_problems), and the role C(site),
-    first in every verb, reports them.
+  - Never fails on a wrong site file, or on a wrong folder of a feature. It then offers only C(localhost) with
+    C(site_problems), and the role C(site), first in every verb, reports them.
   - The other variables of the bases and of O(site_file) become variables of all hosts.
   - With provider openstack it asks the cloud for the servers, volumes and addresses of the site. A cloud that does not
     answer is a warning and the variable C(site_cloud_problem); what needs no answer of it goes on.
