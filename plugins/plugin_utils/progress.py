@@ -10,6 +10,7 @@ import json
 import secrets
 import shlex
 import threading
+from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
@@ -19,7 +20,7 @@ from ..module_utils.cache_warm.status import duration
 display = Display()
 
 
-def progress_line(verb: str, progress: dict) -> str:
+def progress_line(verb: str, progress: dict[str, Any]) -> str:
     """Return e.g. `load: 120 of 345, 22/s, 10 s left, 0 failed` from what a module's Progress wrote."""
     total, rate, left = progress.get("total"), progress.get("rate_per_second"), progress.get("eta_seconds")
     parts = [str(progress["done"]) + ("" if total is None else f" of {total}")]
@@ -50,7 +51,7 @@ class ProgressAction(ActionBase):
     longest_interval_seconds = 30.0
     interval_growth = 1.05
 
-    def run(self, tmp=None, task_vars=None):
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         path = self.progress_file
@@ -76,7 +77,7 @@ class ProgressAction(ActionBase):
             self._say(f"{self.verb}: {result['summary']}", host)
         return result
 
-    def _line(self, progress: dict) -> str | None:
+    def _line(self, progress: dict[str, Any]) -> str | None:
         """Return what to print of a progress; None for nothing."""
         return progress_line(self.verb, progress)
 
