@@ -1,5 +1,6 @@
 #!/bin/bash
-# How long the first run of a whole site takes on this machine, how long the second, and how many tasks each host has.
+# How long the second run of a whole site takes, which changes nothing, as a share of the first; and how many tasks each
+# host has. A busy machine slows both, so that the share says more than seconds.
 # Deploys a site of its own from nothing and removes it again; packages come from the machine's package cache.
 # usage: benchmarks/rerun.sh
 # shellcheck source=bin/environment
@@ -41,8 +42,9 @@ for host, first in counts["first"].items():
 print(f"{'seconds':28} {seconds['first']:13} {'':8} {seconds['second']:14}")
 tasks = max(count["ok"] + count["skipped"] for count in counts["second"].values())
 changed = sum(count["changed"] for count in counts["second"].values())
-figures = [("rerun_first_seconds", seconds["first"], 600), ("rerun_second_seconds", seconds["second"], 120),
-           ("rerun_tasks_per_host", tasks, 120), ("rerun_changed", changed, 0)]
+print(f"first {seconds['first']} s, second {seconds['second']} s (40 s on two quiet cores is the aim)")
+figures = [("rerun_ratio", round(seconds["second"] / seconds["first"], 2), 0.2),
+           ("rerun_tasks_per_host", tasks, 60), ("rerun_changed", changed, 0)]
 for name, figure, goal in figures:
     print(f"{name}: {figure} (goal {goal})")
 sys.exit(any(figure > goal for _name, figure, goal in figures))
