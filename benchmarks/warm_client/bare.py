@@ -1,16 +1,21 @@
 # Copyright (c) 2026, the imaging.repository authors
 # SPDX-License-Identifier: BSD-2-Clause
-"""The least that fetches a list of URLs by libcurl; prints seconds. usage: bare.py LIST IN_FLIGHT"""
+"""The least that fetches a list of URLs by libcurl; prints seconds. usage: bare.py LIST IN_FLIGHT [headers]
+
+With `headers` libcurl also hands over the lines of each answer's head, which are thrown away: whoever wants to know
+X-Cache-Status needs them.
+"""
 
 from __future__ import annotations
 
+import collections
 import sys
 import time
 
 import pycurl
 
 
-def main(path: str, in_flight: int) -> None:
+def main(path: str, in_flight: int, headers: bool) -> None:
     with open(path, encoding="ascii") as stream:
         urls = stream.read().split()
     began = time.perf_counter()
@@ -21,6 +26,8 @@ def main(path: str, in_flight: int) -> None:
         handle = pycurl.Curl()
         # Says that all bytes are taken, and takes none.
         handle.setopt(pycurl.WRITEFUNCTION, len)
+        if headers:
+            handle.setopt(pycurl.HEADERFUNCTION, collections.deque(maxlen=1).append)
         handle.setopt(pycurl.URL, next(left))
         multi.add_handle(handle)
     done = 0
@@ -44,4 +51,4 @@ def main(path: str, in_flight: int) -> None:
     print(time.perf_counter() - began)
 
 
-main(sys.argv[1], int(sys.argv[2]))
+main(sys.argv[1], int(sys.argv[2]), sys.argv[3:] == ["headers"])

@@ -120,6 +120,11 @@ def test_everything_is_a_hit(host):
     catalogue = json.loads(host.file("/var/www/gallery/catalogue.json").content_string)
     pictures = [study["thumbnail"] for study in catalogue["studies"] if study["thumbnail"]]
     assert all(answer == [200, "HIT"] for answer in ask(host, pictures))
+    # What the front page draws of slides, and the lightbox of each image.
+    slides = [page for study in catalogue["studies"] if study.get("whole_slide") for page in study["pages"]]
+    assert slides and all(answer == [200, "HIT"] for answer in ask(host, slides))
+    large = ask(host, [f"/instances/{image}/preview" for image in images])
+    assert all(answer[0] == 415 or answer == [200, "HIT"] for answer in large) and [200, "HIT"] in large
     metadata = [f"/instances/{image}{end}" for image in images for end in ("", "/simplified-tags")]
     metadata += [f"/{kind}/{one}" for kind in ("series", "studies") for one in ids(host, kind)]
     assert all(answer == [200, "HIT"] for answer in ask(host, metadata))
