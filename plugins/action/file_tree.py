@@ -31,6 +31,11 @@ def read_tree(directories: list[str], places: list[str] | None = None) -> dict[s
     return tree
 
 
+def included(tree: dict[str, bytes], names: list[str] | None) -> dict[str, bytes]:
+    """Return the files of a tree that are below one of these names at its top, or are one; all without names."""
+    return tree if not names else {path: content for path, content in tree.items() if path.split(os.sep)[0] in names}
+
+
 class ActionModule(ActionBase):
     """Reads the sources on the controller and calls the module once, or twice when something must be sent."""
 
@@ -50,9 +55,7 @@ class ActionModule(ActionBase):
             if not os.path.isdir(directory):
                 raise AnsibleActionFail(f"file_tree: {source} is not a directory on the controller; give a directory")
         tree = read_tree(directories, places)
-        include = arguments.get("include")
-        if include:
-            tree = {path: content for path, content in tree.items() if path.split(os.sep)[0] in include}
+        tree = included(tree, arguments.get("include"))
         arguments["digests"] = {path: hashlib.sha256(content).hexdigest() for path, content in tree.items()}
         result = self._execute_module(module_args=arguments, task_vars=task_vars)
         missing = result.pop("missing", [])
