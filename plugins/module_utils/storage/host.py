@@ -13,8 +13,7 @@ import os
 import re
 import stat
 import struct
-
-from ansible.module_utils.basic import AnsibleModule
+from typing import Protocol
 
 from . import model, units
 from .signatures import edges_name, file_system_bytes, parse_signatures
@@ -29,11 +28,19 @@ BLKROGET = 0x125E
 XFS_IOC_FSGEOMETRY_V1 = 0x80705864
 
 
+class Commands(Protocol):
+    """What is used of AnsibleModule."""
+
+    def get_bin_path(self, arg: str) -> str | None: ...
+
+    def run_command(self, args: list[str]) -> tuple[int, str, str]: ...
+
+
 class Failed(Exception):
     """A step that did not work, as a sentence for the operator."""
 
 
-def run(module: AnsibleModule, *command: str, accept: tuple[int, ...] = (0,)) -> str:
+def run(module: Commands, *command: str, accept: tuple[int, ...] = (0,)) -> str:
     """Standard output of a command; raises Failed with its last words where it ends otherwise than accepted."""
     path = module.get_bin_path(command[0])
     if path is None:
@@ -42,7 +49,7 @@ def run(module: AnsibleModule, *command: str, accept: tuple[int, ...] = (0,)) ->
     if code not in accept:
         words = " ".join((error.strip() or output.strip()).split()) or f"it ended with status {code}"
         raise Failed(f"'{' '.join(command)}' failed: {words}")
-    return str(output)
+    return output
 
 
 def device_paths(pattern: str) -> list[str]:
@@ -108,7 +115,7 @@ def held_by_others(path: str) -> bool:
     return False
 
 
-def examine_device(module: AnsibleModule, volume: model.Volume) -> model.Device:
+def examine_device(module: Commands, volume: model.Volume) -> model.Device:
     """Everything that the plan needs to know about a device; reads only."""
     paths = device_paths(volume.device)
     if not paths:

@@ -12,8 +12,6 @@ import stat
 import uuid
 from collections.abc import Iterator
 
-from ansible.module_utils.basic import AnsibleModule
-
 from .. import files
 from . import host, model, units
 
@@ -26,7 +24,7 @@ def write_durably(path: str, text: str) -> None:
     files.write(path, text, durable=True)
 
 
-def make_file_system(module: AnsibleModule, plan: model.Plan, device: model.Device) -> str:
+def make_file_system(module: host.Commands, plan: model.Plan, device: model.Device) -> str:
     """Formats a device and returns the UUID of its file system.
 
     Discarding is left out: it takes minutes on a fresh volume of a cloud and frees nothing there.
@@ -70,7 +68,7 @@ def make_file_system(module: AnsibleModule, plan: model.Plan, device: model.Devi
     return identifier
 
 
-def write_units(module: AnsibleModule, volume: model.Volume, text: str, has_udev: bool) -> None:
+def write_units(module: host.Commands, volume: model.Volume, text: str, has_udev: bool) -> None:
     """Writes and enables the mount unit of a volume, and without udev the unit that finds it.
 
     systemd loads a unit that is new to it by itself; reading all units again takes longer than formatting 100 GiB.
@@ -88,7 +86,7 @@ def write_units(module: AnsibleModule, volume: model.Volume, text: str, has_udev
         host.run(module, "systemctl", "daemon-reload")
 
 
-def mount_volume(module: AnsibleModule, plan: model.Plan, device: model.Device) -> None:
+def mount_volume(module: host.Commands, plan: model.Plan, device: model.Device) -> None:
     """Mounts a volume by its unit; a new file system takes over owner and mode of the directory below it."""
     volume, unit = plan.volume, units.unit_name(plan.volume.mount)
     os.makedirs(volume.mount, mode=0o755, exist_ok=True)
@@ -110,7 +108,7 @@ def mount_volume(module: AnsibleModule, plan: model.Plan, device: model.Device) 
         os.chmod(volume.mount, stat.S_IMODE(below.st_mode))
 
 
-def grow(module: AnsibleModule, volume: model.Volume, device: model.Device) -> None:
+def grow(module: host.Commands, volume: model.Volume, device: model.Device) -> None:
     """Grows a mounted file system over the whole of its device."""
     if volume.file_system == "xfs":
         host.run(module, "xfs_growfs", "-d", volume.mount)
@@ -126,7 +124,7 @@ def grow(module: AnsibleModule, volume: model.Volume, device: model.Device) -> N
         raise
 
 
-def apply(module: AnsibleModule, plan: model.Plan, device: model.Device, has_udev: bool) -> model.Plan:
+def apply(module: host.Commands, plan: model.Plan, device: model.Device, has_udev: bool) -> model.Plan:
     """Carries out the plan of one volume and returns it with what was really done."""
     volume, actions, identifier = plan.volume, list(plan.actions), plan.uuid
     unit = units.unit_name(volume.mount)
