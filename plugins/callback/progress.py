@@ -43,7 +43,7 @@ from ansible import constants as C
 from ansible.playbook.task_include import TaskInclude
 from ansible.plugins.callback.default import CallbackModule as Default
 
-from ..plugin_utils.report import Step, done, failure, message, play_end, quick_changes, slow_step
+from ..plugin_utils.report import Step, done, failure, message, play_end, quick_changes, slow_step, together
 
 INCLUDES = frozenset([*C._ACTION_ALL_INCLUDES, *C._ACTION_ALL_PROPER_INCLUDE_IMPORT_ROLES])
 
@@ -157,7 +157,7 @@ class CallbackModule(Default):
             self._end_steps()
         if task._uuid in self._steps or task.action in INCLUDES or task.action in C._ACTION_META:
             return
-        step = Step(task.get_name().strip(), time.monotonic())
+        step = Step(task.get_name().strip(), time.monotonic(), planned=bool(task.check_mode))
         self._steps[task._uuid] = step
         self._be_patient(step)
 
@@ -181,7 +181,7 @@ class CallbackModule(Default):
         self._cancel_patience()
         steps, self._steps = self._steps, {}
         now = time.monotonic()
-        for step in steps.values():
+        for step in together(steps.values()):
             seconds = (step.ended or now) - step.started
             if seconds >= self.get_option("slow_seconds"):
                 self._end_quick()

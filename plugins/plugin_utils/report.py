@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,8 @@ class Step:
     hosts: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     said: set[str] = field(default_factory=set)
+    # A check, or a step that only asks what another one would do.
+    planned: bool = False
 
     @property
     def role(self) -> str:
@@ -37,6 +39,23 @@ class Step:
     def title(self) -> str:
         """What people read, e.g. `cache: Install nginx`."""
         return f"{self.role}: {self.name.rpartition(' : ')[2]}" if self.role else self.name
+
+    @property
+    def effect(self) -> str:
+        """Where it changed something, or would, as the end of a line; empty where nowhere."""
+        return f" - {'would change' if self.planned else 'changed'} {hosts(self.changed)}" if self.changed else ""
+
+
+def together(steps: Iterable[Step]) -> list[Step]:
+    """Return the steps with those of one name in one: hosts that go on by themselves have a task each."""
+    found: dict[str, Step] = {}
+    for step in steps:
+        one = found.setdefault(step.name, step)
+        if one is not step:
+            one.started, one.ended = min(one.started, step.started), max(one.ended, step.ended)
+            one.hosts += step.hosts
+            one.changed += step.changed
+    return list(found.values())
 
 
 def hosts(names: Sequence[str]) -> str:
@@ -52,18 +71,18 @@ def line(seconds: float, text: str) -> str:
 
 def slow_step(step: Step, seconds: float) -> str:
     """Return the line of a step that took long."""
-    return line(seconds, step.title + (f" - changed {hosts(step.changed)}" if step.changed else ""))
+    return line(seconds, step.title + step.effect)
 
 
 def quick_changes(steps: Sequence[Step]) -> str:
     """Return the line of quick steps of one role that changed something."""
     seconds = sum(step.ended - step.started for step in steps)
-    changed = hosts([host for step in steps for host in step.changed])
     if len(steps) == 1:
-        return line(seconds, f"{steps[0].title} - changed {changed}")
+        return line(seconds, steps[0].title + steps[0].effect)
+    all_of_them = Step("", 0, changed=[host for step in steps for host in step.changed], planned=steps[0].planned)
     first, last = (step.name.rpartition(" : ")[2] for step in (steps[0], steps[-1]))
     role = f"{steps[0].role}: " if steps[0].role else ""
-    return line(seconds, f'{role}{len(steps)} changes, from "{first}" to "{last}" - changed {changed}')
+    return line(seconds, f'{role}{len(steps)} changes, from "{first}" to "{last}"{all_of_them.effect}')
 
 
 def play_end(steps: int, seconds: float) -> str:

@@ -87,7 +87,12 @@ def test_secrets_stay_secret(play):
 
 def test_a_check_shows_differences(play, tmp_path):
     code, output = play("--check", "--diff", "-e", "text=new")
-    assert code == 0 and "+new" in output and "only planned: this was a check" in output
+    assert (
+        code == 0
+        and "+new" in output
+        and "Write a file - would change a, b, c\n" in output
+        and "only planned: this was a check" in output
+    )
     assert not list(tmp_path.iterdir())
 
 
@@ -112,6 +117,11 @@ def test_words():
     assert report.quick_changes([one, two]) == (
         '   3 s  cache: 2 changes, from "Install nginx" to "Write it" - changed 4 hosts'
     )
+    one.planned = True
+    assert report.slow_step(one, 7) == "   7 s  cache: Install nginx - would change a"
+    # Where hosts go on by themselves, an included role has tasks of its own for each.
+    twice = report.together([report.Step("x", 1.0, 2.0, ["a"]), two, report.Step("x", 1.5, 4.0, ["b"], ["b"])])
+    assert twice == [report.Step("x", 1.0, 4.0, ["a", "b"], ["b"]), two]
     assert report.play_end(20, 0.4) == "" and report.play_end(20, 7.0) == "   7 s  20 steps without a change"
     assert report.done(67, ["localhost", "p"], [], 0, False, "https://x") == (
         "\ndone in 1 min 7 s on 1 host, changed=0\nhttps://x/"
