@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 name: site_policy
 short_description: One cache policy of all drivers of a site
 version_added: 0.2.0
-author: The imaging.repository authors
+author: The imaging.repository authors (@imaging-repository)
 description:
   - Makes one cache policy of those of all drivers of a site. Each route, warm source and study member then has a key
     C(driver); zones of one name are one; the whole policies stand under C(drivers).

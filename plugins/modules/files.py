@@ -36,6 +36,7 @@ options:
       directory:
         description: It is a directory.
         type: bool
+        default: false
       when:
         description: The entry is left out where this is false.
         type: bool
@@ -68,6 +69,7 @@ attributes:
     description: On a host that lacks directories, users or programs for now, the file counts as one that would change.
   diff_mode:
     support: full
+    description: Shows what changes.
 author: The imaging.repository authors (@imaging-repository)
 """
 

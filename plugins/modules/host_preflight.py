@@ -48,7 +48,7 @@ attributes:
   diff_mode:
     support: none
     description: Only reads.
-author: The imaging.repository authors
+author: The imaging.repository authors (@imaging-repository)
 """
 
 EXAMPLES = r"""

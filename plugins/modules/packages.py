@@ -34,6 +34,7 @@ attributes:
     description: Lets apt simulate, so that packages that cannot be installed are found.
   diff_mode:
     support: full
+    description: Shows what changes.
 author: The imaging.repository authors (@imaging-repository)
 """
 

@@ -7,7 +7,7 @@ DOCUMENTATION = r"""
 module: service
 short_description: Run a unit of systemd that has read its files as they are now
 version_added: 0.1.0
-author: The imaging.repository authors
+author: The imaging.repository authors (@imaging-repository)
 description:
   - Starts a unit, and restarts or reloads one that runs but is older than a file that it reads. There is no notification
     that could be lost. A playbook that was killed after it had written a file restarts the service in its next run.
