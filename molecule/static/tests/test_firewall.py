@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from test_static import ADDRESSES, BASTION, SITE, ansible, inside, run
@@ -55,7 +55,15 @@ def firewall(state: str, **parameters) -> str:
 
 
 def answers_ansible() -> bool:
-    return ansible("ansible", REPLICA, "-m", "ansible.builtin.ping", "-T", "4").returncode == 0
+    return ansible("ansible", REPLICA, "-m", "ansible.builtin.ping", "-T", "10").returncode == 0
+
+
+def until(happens: Callable[[], bool], seconds: float = 180) -> None:
+    """Wait until something happens; the test fails where it does not."""
+    deadline = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < deadline, inside("replica", "nft list ruleset; systemctl list-jobs")
+        time.sleep(1)
 
 
 def assert_only_the_cache_reaches_the_image_server() -> None:
@@ -95,21 +103,24 @@ def test_the_rules_of_others_stay_and_ours_survive_a_restart_of_the_server():
     assert configured.returncode == 0 and "changed=0" in configured.stdout, configured.stdout
     assert "table inet theirs" in inside("replica", "nft list tables")
     assert run("docker", "restart", "-t", "30", REPLICA).returncode == 0
-    inside("replica", "systemctl is-system-running --wait || true")
+    # At first there is not even a systemd that could be asked.
+    until(
+        lambda: (
+            run("docker", "exec", REPLICA, "systemctl", "is-system-running").stdout.strip() in ("running", "degraded")
+        )
+    )
     assert "table inet imaging_repository" in inside("replica", "nft list tables")
     port = image_server_port()
-    deadline = time.monotonic() + 60
-    while not reaches(BASTION, "replica", port) and time.monotonic() < deadline:
-        time.sleep(1)
+    until(lambda: reaches(BASTION, "replica", port))
     assert_only_the_cache_reaches_the_image_server()
 
 
 @pytest.fixture
 def cut_off() -> Iterator[None]:
     """Rules on trial that close SSH to everybody."""
-    assert answers_ansible()
+    until(answers_ansible)
     # The rules that are to be tried out take the way in; the table opens no port at all.
-    printed = firewall("trial", firewall=FIREWALL, revert_seconds=45, ssh_from=["192.0.2.1"])
+    printed = firewall("trial", firewall=FIREWALL, revert_seconds=60, ssh_from=["192.0.2.1"])
     assert '"on_trial": true' in printed, printed
     yield
     ansible("ansible-playbook", "playbooks/configure/static_hosts.yml", "--limit", REPLICA)
@@ -117,10 +128,7 @@ def cut_off() -> Iterator[None]:
 
 def test_rules_that_cut_ansible_off_are_taken_back(cut_off):
     assert not answers_ansible()
-    deadline = time.monotonic() + 120
-    while not answers_ansible():
-        assert time.monotonic() < deadline, inside("replica", "nft list ruleset")
-        time.sleep(1)
+    until(answers_ansible)
     assert_only_the_cache_reaches_the_image_server()
     assert "not confirmed in time" in firewall("confirmed")
 

@@ -48,7 +48,7 @@ CONTAINER: dict[str, Any] = {
     "stop_signal": "SIGRTMIN+3",
 }
 
-BOOT_SECONDS = 60
+BOOT_SECONDS = 180
 PACKAGES_USER, PACKAGES_FOLDER = "apt-cacher-ng", "packages"
 
 
