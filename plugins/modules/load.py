@@ -194,7 +194,8 @@ def main() -> None:
             contract.open_driver(
                 entry["name"],
                 os.path.join(options["importers"], entry["name"]),
-                {"workers": options["workers"], **entry["settings"], **entry["secrets"], **patience},
+                entry["settings"],
+                {"workers": options["workers"], **entry["secrets"], **patience},
             )
             for entry in options["drivers"]
         ]

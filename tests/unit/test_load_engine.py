@@ -189,9 +189,12 @@ def test_an_importer_is_a_package_that_finds_the_contract(tmp_path):
     )
     driver = open_driver("mine", str(package), {"a": 1})
     assert driver.importer.settings == {"a": 1}
+    assert sorted(path.name for path in package.iterdir()) == ["__init__.py", "inner.py"]
     assert driver.importer.changes(None, {}) == importer.Changes()
+    assert open_driver("mine", str(package), {"a": 1}, {"password": "x"}).version == driver.version
+    assert open_driver("mine", str(package), {"a": 2}).version != driver.version
     (package / "inner.py").write_text("class Mine:\n    pass\n")
-    assert open_driver("mine", str(package), {}).version != driver.version
+    assert open_driver("mine", str(package), {"a": 1}).version != driver.version
 
 
 def test_an_importer_that_is_not_there_is_named(tmp_path):

@@ -123,8 +123,7 @@ def warm_items(host, policy: dict) -> Iterator[tuple[dict, list]]:
         return text.encode()
 
     for source in policy["warm_sources"]:
-        with open_source(source, fetch) as stream:
-            yield source, list(itertools.islice(stream, TRIED))
+        yield source, list(itertools.islice(open_source(source, fetch), TRIED))
 
 
 def route_of(policy: dict, path: str) -> dict | None:
@@ -139,7 +138,8 @@ def test_load_brings_images_to_the_driver_and_again_changes_nothing(request, hos
     assert before, f"the site's manifests hold nothing that {driver} takes"
     output = play(request, "load.yml")
     assert ", 0 imported now in " in output
-    assert not re.search(r"changed=[1-9]", output), output[-2000:]
+    changed = re.findall(r"^TASK.*\n(?:changed: .*\n)+", output, flags=re.M)
+    assert not changed
     assert studies_of(host, driver) == before
 
 

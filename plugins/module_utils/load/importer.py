@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib.util
+import json
 import os
 import sys
 from collections.abc import Collection, Mapping
@@ -140,7 +141,7 @@ class Importer(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Driver:
-    """An image server that images can be loaded into. `version` changes with the importer's code."""
+    """An image server that images can be loaded into. `version` changes with the importer's code and settings."""
 
     name: str
     importer: Importer
@@ -151,8 +152,13 @@ class NotInstalled(Exception):
     """The importer of a driver is not on this host; the message says what to do."""
 
 
-def open_driver(name: str, directory: str, settings: Mapping[str, Any]) -> Driver:
-    """Return the driver whose importer is the package in `directory`. Raises NotInstalled."""
+def open_driver(
+    name: str, directory: str, settings: Mapping[str, Any], others: Mapping[str, Any] | None = None
+) -> Driver:
+    """Return the driver whose importer is the package in `directory`. Raises NotInstalled.
+
+    `others` are settings that say nothing about the images, such as passwords.
+    """
     sys.modules.setdefault(CONTRACT, sys.modules[__name__])
     path = os.path.join(directory, "__init__.py")
     module_name = f"imaging_repository_importers_{name}"
@@ -162,12 +168,17 @@ def open_driver(name: str, directory: str, settings: Mapping[str, Any]) -> Drive
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
-    spec.loader.exec_module(module)
-    return Driver(name, cast(Importer, module.importer(dict(settings))), _digest(directory))
+    # The directory holds what the role installed, and nothing that Python compiled.
+    writes_none, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.dont_write_bytecode = writes_none
+    return Driver(name, cast(Importer, module.importer({**settings, **(others or {})})), _digest(directory, settings))
 
 
-def _digest(directory: str) -> str:
-    checksum = hashlib.sha256()
+def _digest(directory: str, settings: Mapping[str, Any]) -> str:
+    checksum = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for parent, directories, names in sorted(os.walk(directory)):
         directories[:] = sorted(name for name in directories if name != "__pycache__")
         for name in sorted(names):
