@@ -149,7 +149,7 @@ def result_of(plan: model.Plan, device: model.Device) -> dict[str, object]:
 
 
 def manage(module: AnsibleModule) -> dict[str, object]:
-    """Examines all volumes, then changes what has to change; raises reader.Failed with one line for each refusal."""
+    """Examines all volumes, then changes what has to change; raises Failed with one line for each refusal."""
     host = module.params["host"]
     volumes = [
         model.Volume(**{key: value for key, value in entry.items() if value is not None})

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from .. import files
 from . import host, model, units
 
-LOCK_FILE = "/host.run/imaging-repository-storage.lock"
+LOCK_FILE = "/run/imaging-repository-storage.lock"
 
 
 def write_durably(path: str, text: str) -> None:
@@ -101,7 +101,7 @@ def mount_volume(module: host.Commands, plan: model.Plan, device: model.Device) 
     if not mounted or mounted[-1] != device.number:
         raise host.Failed(
             f"{volume.mount} shows another device than {device.path}: a copy of this volume, with the same "
-            "UUID, seems to be attached too. Detach it and host.run again"
+            "UUID, seems to be attached too. Detach it and run again"
         )
     if "format" in plan.actions:
         os.chown(volume.mount, below.st_uid, below.st_gid)
@@ -151,10 +151,10 @@ def apply(module: host.Commands, plan: model.Plan, device: model.Device, has_ude
 
 @contextlib.contextmanager
 def locked() -> Iterator[None]:
-    """Only one host.run at a time may write to devices."""
+    """Only one run at a time may write to devices."""
     with open(LOCK_FILE, "w", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise host.Failed("another host.run is at work on the volumes of this host; wait for it") from error
+            raise host.Failed("another run is at work on the volumes of this host; wait for it") from error
         yield
