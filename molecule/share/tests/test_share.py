@@ -99,6 +99,10 @@ def test_the_share_comes_back_after_its_process_was_killed(host):
     host.check_output("systemctl kill --signal=KILL srv-images.mount")
     assert seconds_until(host, works=False) < 15
     assert seconds_until(host, works=True) < 20
+    # The watch sees it too, and leaves it alone.
+    mounted = host.check_output("systemctl show --property=InvocationID srv-images.mount")
+    time.sleep(12)
+    assert host.check_output("systemctl show --property=InvocationID srv-images.mount") == mounted
 
 
 def test_the_watch_is_in_a_sandbox(host):
