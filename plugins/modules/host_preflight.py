@@ -69,7 +69,7 @@ lines:
   returned: always
   type: list
   elements: str
-  sample: ["replica1: port 8042 is in use by python3 (pid 123), and the image server needs it; stop python3, or ..."]
+  sample: ["replica1: port 8070 is in use by python3 (pid 123), and the image server needs it; stop python3, or ..."]
 """
 
 import grp

@@ -49,7 +49,7 @@ EXAMPLES = r"""
   imaging.repository.verify_cache:
     name: "{{ host_name }}"
     policies: "{{ image_server_policies }}"
-    image_servers: {10.0.0.4: [orthanc], 10.0.0.5: [orthanc]}
+    image_servers: {10.0.0.4: [static_images], 10.0.0.5: [static_images]}
     password: "{{ vault_image_server_cache_password }}"
   register: result
 - name: Append the lines

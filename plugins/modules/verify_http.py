@@ -63,7 +63,7 @@ EXAMPLES = r"""
   imaging.repository.verify_http:
     name: "{{ host_name }}"
     what: image server
-    url: "http://{{ host_address }}:8042/instances?limit=1"
+    url: "http://{{ host_address }}:8070/pictures"
     user: operator
     password: "{{ vault_image_server_operator_password }}"
     detail: answers with its database
