@@ -103,12 +103,18 @@ def small_tmp(host, tmp_path):
     subprocess.run(["umount", "-l", small], check=True)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def inventory(request) -> None:
+    """Let play() work on the site that is tested."""
+    play.inventory = request.config.getoption("ansible_inventory")
+
+
 def play(manifest: Path, *options: str, **variables: str) -> subprocess.Popen:
     """Start the play of this scenario with another manifest and more environment variables."""
     environment = {**os.environ, "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", **variables}
     command = [
         "ansible-playbook",
-        f"--inventory={REPOSITORY / 'molecule/inventory'}",
+        f"--inventory={play.inventory}",
         "-e",
         f"manifest={manifest}",
         *options,
