@@ -66,7 +66,7 @@ CASES = {
         {"image_server_orthanc_http_threads": 47},
         "Run Orthanc",
         "image_server_replica",
-        "test $(cat /proc/$(systemctl show --property=MainPID --value orthanc.service)/task/*/comm | grep -c ^HTTP-) = 47",
+        "test $(cat /proc/$(systemctl show --property=MainPID --value orthanc.service)/task/*/comm | grep -c civetweb-worker) = 47",
     ),
     "cache": (
         "cache",
