@@ -58,6 +58,8 @@ sed -i "s,/run/nginx.pid,$directory/deployed.pid,; s,/var/log/nginx,$directory/l
 if nginx -v 2>&1 | grep -q '/1\.22\.'; then
   sed -i '/^ *http2 on;$/d; s/ ssl default_server;/ ssl http2 default_server;/' "$directory/deployed.conf"
 fi
+# A variable of nginx.
+# shellcheck disable=SC2016
 echo 'map $image_server $login { default "Basic eDp5"; }' >"$directory/snippets/image-server-logins.conf"
 printf "map \$uri \$test_%s { default ''; }\n" server path >"$directory/snippets/test-images.conf"
 for name in minimal image_server; do
