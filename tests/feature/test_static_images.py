@@ -7,9 +7,16 @@ molecule/static_images deploys both on real hosts.
 
 from __future__ import annotations
 
+import contextlib
+import getpass
 import json
 import re
 import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +24,8 @@ import pytest
 import yaml
 
 from plugins.module_utils import site as site_file
+from plugins.module_utils.cache_warm.sources import open_source
+from plugins.module_utils.load.importer import Refused, Words, open_driver
 from plugins.module_utils.policy.merge import merged
 from plugins.module_utils.policy.schema import policies_problems
 from plugins.plugin_utils import features
@@ -132,3 +141,76 @@ def test_its_script_answers_what_the_pages_ask_and_spells_out_no_address() -> No
     policy = yaml.safe_load((DRIVER / ROLE / "meta/policy.yml").read_text(encoding="utf-8"))
     assert set(re.findall(r'address\("(\w+)"', script)) == set(policy["pages"])
     assert "/pictures" not in script
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Path:
+    """Return the folder into which the driver's importer has brought two pictures of one study."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    tmp_path.chmod(0o755)
+    importer = open_driver("static_images", str(DRIVER / ROLE / "files/importer"), {"directory": str(folder)}).importer
+    words = Words("Three pictures", "Of one colour", "CC0-1.0", "this test")
+    stored = []
+    for name in ("one", "two", "two"):
+        picture = tmp_path / f"{name}.jpg"
+        picture.write_bytes(b"\xff\xd8\xff" + name.encode() * 50 + b"\xff\xd9")
+        assert importer.accepts(str(picture)) == ""
+        stored.append(importer.store(str(picture), str(tmp_path / "work"), words))
+    assert [one.new for one in stored] == [1, 1, 0]
+    images = {image for one in stored for image in one.images}
+    assert len(images) == 2 and importer.missing(images) == set()
+    (study,) = importer.studies()
+    described = importer.describe(study, words)
+    assert described is not None and (described["title"], described["instances"]) == ("Three pictures", 2)
+    assert importer.describe("0" * 16, words) is None
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(b"\xff\xd8\xff")
+    with pytest.raises(Refused, match="ends too early"):
+        importer.store(str(cut), str(tmp_path), words)
+    return folder
+
+
+@pytest.mark.skipif(not Path("/usr/sbin/nginx").exists(), reason="needs nginx")
+def test_its_server_answers_what_the_policy_names(loaded: Path, tmp_path: Path) -> None:
+    policy = yaml.safe_load((DRIVER / ROLE / "meta/policy.yml").read_text(encoding="utf-8"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    text = (DRIVER / ROLE / "templates/static-images.conf.j2").read_text(encoding="utf-8")
+    for name, value in {
+        "# {{ ansible_managed }}": "",
+        "{{ image_server_policies.static_images.port }}": f"127.0.0.1:{port}",
+        "{{ image_server_static_images_directory }}": str(loaded),
+        "/run/static-images.pid": str(tmp_path / "nginx.pid"),
+        "user www-data;": f"user {getpass.getuser()};",
+    }.items():
+        assert name in text, name
+        text = text.replace(name, value)
+    (tmp_path / "nginx.conf").write_text(text, encoding="utf-8")
+    command = ["/usr/sbin/nginx", "-e", "stderr", "-c", str(tmp_path / "nginx.conf"), "-g", "daemon off;"]
+    with subprocess.Popen(command) as server:
+        try:
+
+            def fetch(path: str) -> bytes:
+                for _ in range(100):
+                    address = f"http://127.0.0.1:{port}{path}"
+                    with (
+                        contextlib.suppress(urllib.error.URLError),
+                        urllib.request.urlopen(address, timeout=10) as answer,
+                    ):
+                        return bytes(answer.read())
+                    time.sleep(0.05)
+                raise AssertionError(f"{path} is not answered")
+
+            asked = {
+                source["name"]: [item.path for item in open_source(source, fetch)] for source in policy["warm_sources"]
+            }
+            assert {name: len(paths) for name, paths in asked.items()} == {"thumbnails": 2, "studies": 1, "metadata": 2}
+            for paths in asked.values():
+                for path in paths:
+                    assert len(fetch(path)) > 40
+                    assert any(re.search(route["match"], path) for route in policy["routes"] if route["public"])
+            assert fetch(asked["thumbnails"][0]).startswith(b"\xff\xd8\xff")
+        finally:
+            server.terminate()
