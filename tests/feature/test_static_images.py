@@ -183,7 +183,7 @@ def test_its_server_answers_what_the_policy_names(loaded: Path, tmp_path: Path) 
         "{{ image_server_policies.static_images.port }}": f"127.0.0.1:{port}",
         "{{ image_server_static_images_directory }}": str(loaded),
         "/run/static-images.pid": str(tmp_path / "nginx.pid"),
-        "user www-data;": f"user {getpass.getuser()};",
+        "user www-data share;": f"user {getpass.getuser()};",
     }.items():
         assert name in text, name
         text = text.replace(name, value)
