@@ -13,7 +13,7 @@ import pytest
 import testinfra
 
 REPOSITORY = Path(__file__).parents[3]
-INVENTORY = os.environ.get("KILLED_INVENTORY", str(REPOSITORY / "molecule/site/inventory"))
+INVENTORY = REPOSITORY / "molecule/site/inventory"
 PSQL = "runuser --user postgres -- psql --no-psqlrc --tuples-only --no-align --command "
 
 # Role, new settings, the task of the restart, a host, and what succeeds only where the service runs with the settings.
@@ -80,16 +80,14 @@ CASES = {
 }
 
 
-def converge(role: str, settings: dict, kill_at: str = "", *options: str) -> subprocess.CompletedProcess:
-    """Apply one role to the site; with `kill_at` until the task of this name begins."""
+def play(playbook: str, settings: dict, kill_at: str = "") -> subprocess.CompletedProcess:
+    """Run a playbook with settings; with `kill_at` until the task of this name begins."""
     return subprocess.run(
         [
             "ansible-playbook",
             f"--inventory={INVENTORY}",
-            *json.loads(os.environ.get("KILLED_OPTIONS", "[]")),
             f"--extra-vars={json.dumps(settings)}",
-            *options,
-            str(REPOSITORY / f"molecule/{role}/converge.yml"),
+            playbook,
         ],
         cwd=REPOSITORY,
         env=os.environ
@@ -103,13 +101,21 @@ def converge(role: str, settings: dict, kill_at: str = "", *options: str) -> sub
     )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def settings_of_the_site():
+    """Give the services the settings of the site back: other tests expect that a run changes nothing."""
+    yield
+    done = play("playbooks/configure.yml", {})
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_a_run_that_was_killed_before_the_restart_is_made_good(case):
     role, settings, task, group, proof = CASES[case]
-    killed = converge(role, settings, task)
+    killed = play(f"molecule/{role}/converge.yml", settings, task)
     assert killed.returncode == -9, killed.stdout + killed.stderr
-    hosts = testinfra.get_hosts([f"ansible://{group}"], ansible_inventory=INVENTORY)
+    hosts = testinfra.get_hosts([f"ansible://{group}"], ansible_inventory=str(INVENTORY))
     assert [host.run(proof).rc for host in hosts] != [0] * len(hosts), "the restart came before the kill"
-    again = converge(role, settings)
+    again = play(f"molecule/{role}/converge.yml", settings)
     assert again.returncode == 0, again.stdout + again.stderr
     assert [host.run(proof).rc for host in hosts] == [0] * len(hosts)
