@@ -196,7 +196,8 @@ def main() -> None:
     """Compare all, then write those that differ."""
     options = {
         "dest": {"type": "path", "required": True},
-        "content": {"type": "str"},
+        # Otherwise the journal of the host would keep it.
+        "content": {"type": "str", "no_log": True},
         "directory": {"type": "bool", "default": False},
         "owner": {"type": "str", "default": "root"},
         "group": {"type": "str", "default": "root"},
