@@ -16,6 +16,8 @@ from ansible.template import trust_as_template
 
 from .file_tree import read_tree
 
+# What ansible.builtin.template says where nobody sets it.
+MANAGED = {"ansible_managed": "Ansible managed"}
 KINDS = ("template", "source", "content", "directory")
 
 
@@ -67,7 +69,7 @@ class ActionModule(ActionBase):
         """Return a template rendered as ansible.builtin.template does it."""
         roots = [*variables.get("ansible_search_path", []), self._loader.get_basedir(), os.path.dirname(path)]
         places = [place for root in roots for place in (os.path.join(root, "templates"), root)]
-        templar = self._templar.copy_with_new_env(searchpath=places, available_variables=variables)
+        templar = self._templar.copy_with_new_env(searchpath=places, available_variables={**MANAGED, **variables})
         text = trust_as_template(self._loader.get_text_file_contents(path))
         rendered = templar.template(
             text, escape_backslashes=False, overrides={"trim_blocks": True, "lstrip_blocks": False}

@@ -40,7 +40,7 @@ def play(tmp_path):
     (tmp_path / "files/tree/deep/program").write_text("run")
     (tmp_path / "to").mkdir()
     (tmp_path / "templates/rendered.j2").write_text("{% include 'more.j2' %}\n{% if true %}\n{{ word }}\n{% endif %}\n")
-    (tmp_path / "templates/more.j2").write_text("more\n")
+    (tmp_path / "templates/more.j2").write_text("# {{ ansible_managed }}\nmore\n")
     (tmp_path / "files/binary").write_bytes(b"\0\xff{{ no }}")
     (tmp_path / "play.yml").write_text(TASK)
 
@@ -77,9 +77,9 @@ def test_files_are_written_once_and_as_they_shall_be(play, tmp_path):
     to = tmp_path / "to"
     planned = play("--check", "--diff")
     assert planned["changed"] and len(planned["written"]) == 6 and not list(to.iterdir())
-    assert planned["diff"][0]["after"] == "moreone\n" and "x one" not in json.dumps(planned)
+    assert planned["diff"][0]["after"] == "# Ansible managed\nmoreone\n" and "x one" not in json.dumps(planned)
     assert play()["changed"]
-    assert (to / "new/rendered").read_text() == "moreone\n"
+    assert (to / "new/rendered").read_text() == "# Ansible managed\nmoreone\n"
     found = (to / "new/rendered").stat()
     assert (found.st_mode & 0o777, found.st_uid) == (0o640, 0) and (to / "new/rendered").group() == "daemon"
     assert (to / "copied").read_bytes() == b"\0\xff{{ no }}" and (to / "copied").stat().st_mode & 0o777 == 0o644
