@@ -22,4 +22,4 @@ def test_journal_has_a_size(host) -> None:
     started = host.check_output(
         'journalctl --unit systemd-journald --quiet --output=cat --lines=1 --grep "System Journal"'
     )
-    assert "max 256.0M" in started
+    assert "max 256M," in started

@@ -23,7 +23,7 @@ CASES = {
         {"base_journal_max_size_mib": 300},
         "Let the journal know",
         "database",
-        "journalctl --unit=systemd-journald --quiet --output=cat --grep='max 300.0M'",
+        "journalctl --unit=systemd-journald --quiet --output=cat --grep='max 300M,'",
     ),
     "setting that needs a restart": (
         "database",
