@@ -51,7 +51,8 @@ CASES = {
         {"share_check_seconds": 4},
         "Mount the share",
         "image_server_replica",
-        "pgrep --full 'sshfs.*ServerAliveInterval=4'",
+        # Not the shell that looks for it.
+        "pgrep --full 'sshf[s].*ServerAliveInterval=4'",
     ),
     "watch of the share": (
         "share",
