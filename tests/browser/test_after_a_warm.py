@@ -12,9 +12,9 @@ import re
 from typing import Any
 
 import pytest
+from pages import STUDY, open_front, open_slide, ordinary, whole_slides
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
-from test_pages import STUDY, open_front, open_slide, ordinary, whole_slides
 
 STUDIES = 8
 

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, the imaging.repository authors
 # SPDX-License-Identifier: BSD-2-Clause
-"""The public pages as visitors use them: with a mouse, with a keyboard, on a phone, and on a bad day."""
+"""The public pages as visitors use them: with a mouse, with a keyboard and on a phone."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import STUDY, colours, open_front, open_slide, ordinary, pictures, settled
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
-HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>\'"&{{7*7}}'
-STUDY = "/study.html?id="
 # Text whose contrast with what is behind it is below WCAG AA: 4.5, or 3 for large text.
 LOW_CONTRAST = """
     const parse = (text) => { const [r, g, b, a = 1] = text.match(/[\\d.]+/g).map(Number);
@@ -39,81 +38,6 @@ LOW_CONTRAST = """
             return [`${node.tagName} ${node.className} "${node.textContent.slice(0, 40)}" ${ratio}`];
         });
 """
-
-
-def whole_slides(catalogue: dict[str, Any]) -> list[dict[str, Any]]:
-    """The studies that deep zoom shows; a test without one is skipped."""
-    found = [study for study in catalogue["studies"] if study["whole_slide"]]
-    if not found:
-        pytest.skip("this site has no whole slide")
-    return found
-
-
-def ordinary(catalogue: dict[str, Any]) -> dict[str, Any]:
-    """The study with most images among those that are no whole slides."""
-    return max(
-        (study for study in catalogue["studies"] if not study["whole_slide"]), key=lambda study: study["instances"]
-    )
-
-
-def pictures(browser: Any) -> int:
-    """The number of pictures that have arrived: images with pixels, and drawn overviews."""
-    return browser.run(
-        'return [...document.querySelectorAll(".frame img")].filter((image) => image.naturalWidth > 0).length'
-        ' + document.querySelectorAll(".frame canvas").length'
-    )
-
-
-def open_front(browser: Any) -> None:
-    """Open the front page and wait for its cards."""
-    browser.open("/")
-    browser.one(".card-link")
-
-
-def open_slide(browser: Any, catalogue: dict[str, Any]) -> None:
-    """Go to a whole slide as a visitor does, and wait for its first tiles."""
-    browser.open(STUDY + whole_slides(catalogue)[0]["id"])
-    browser.one("a.slide .loaded canvas")
-    browser.one("a.slide").click()
-    browser.until(lambda: browser.requests("/wsi/tiles/"), "no tile was asked for")
-    settled(browser)
-
-
-def settled(browser: Any) -> None:
-    """Wait until the slide stands still and all tiles of this view have come."""
-
-    def tiles() -> list[str]:
-        return browser.requests("/wsi/tiles/")
-
-    last: list[str] = []
-
-    def same() -> bool:
-        nonlocal last
-        now = tiles()
-        if now and now == last and colours(browser):
-            return True
-        last = now
-        browser.run("return new Promise((done) => setTimeout(done, 500))")
-        return False
-
-    browser.until(same, "the tiles do not come to an end", 30)
-
-
-def colours(browser: Any) -> int:
-    """How many different colours a sample of the slide's canvas has; a blank one has one."""
-    return browser.run("""
-        const canvas = document.querySelector(".openseadragon-canvas canvas");
-        const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-        const seen = new Set();
-        for (let i = 0; i < data.length; i += 4 * 97)
-            if (data[i + 3]) seen.add(data[i] << 16 | data[i + 1] << 8 | data[i + 2]);
-        return seen.size;""")
-
-
-def levels(browser: Any) -> list[int]:
-    """The levels that tiles were asked of; 0 is full resolution."""
-    return sorted({int(address.split("/wsi/tiles/")[1].split("/")[1]) for address in browser.requests("/wsi/tiles/")})
-
 
 # --- The front page ---
 
@@ -261,71 +185,6 @@ def test_unknown_study_says_so(browser: Any) -> None:
     assert all("404" in error for error in browser.errors())
 
 
-# --- Deep zoom ---
-
-
-def test_a_click_zooms_into_real_tiles(browser: Any, catalogue: dict[str, Any]) -> None:
-    # Without motion the address is that of the view as soon as the tiles are there.
-    browser.reset(prefers_reduced_motion="reduce")
-    open_slide(browser, catalogue)
-    before, coarse = browser.requests("/wsi/tiles/"), levels(browser)
-    assert colours(browser) > 30, "the canvas is blank"
-    canvas = browser.one(".openseadragon-canvas")
-    for _ in range(3):
-        ActionChains(browser.driver).move_to_element_with_offset(canvas, 60, 40).click().perform()
-        settled(browser)
-    assert len(browser.requests("/wsi/tiles/")) > len(before) and min(levels(browser)) < min(coarse)
-    assert colours(browser) > 30
-    view = browser.driver.current_url
-    assert "zoom=" in view
-    zoom = browser.one("#zoom").text
-    browser.driver.get("about:blank")
-    browser.driver.get(view)
-    browser.until(lambda: browser.one("#zoom").text == zoom, "the address does not bring the view back")
-
-
-def test_keyboard_zooms_down_to_full_resolution(browser: Any, catalogue: dict[str, Any]) -> None:
-    browser.reset(prefers_reduced_motion="reduce")
-    open_slide(browser, catalogue)
-    start = browser.one("#zoom").text
-    for _ in range(8):
-        ActionChains(browser.driver).send_keys("+").perform()
-    settled(browser)
-    assert levels(browser)[0] == 0
-    before = browser.requests("/wsi/tiles/")
-    ActionChains(browser.driver).send_keys(*[Keys.ARROW_LEFT] * 9).perform()
-    settled(browser)
-    assert len(browser.requests("/wsi/tiles/")) > len(before)
-    ActionChains(browser.driver).send_keys("0").perform()
-    browser.until(lambda: browser.one("#zoom").text == start, "0 does not show the whole slide")
-    browser.one("[data-do=in]").click()
-    browser.until(lambda: browser.one("#zoom").text != start, "the button does not zoom")
-
-
-def test_right_and_lower_edge_are_not_distorted(browser: Any, catalogue: dict[str, Any]) -> None:
-    """Tiles at the edge are padded to full size: what is drawn must end with the slide, at its own scale."""
-    open_slide(browser, catalogue)
-    pyramid = browser.run(
-        "return fetch(arguments[0]).then((answer) => answer.json())",
-        "/wsi/pyramids/" + re.search(r"series=([0-9a-f-]+)", browser.driver.current_url)[1],
-    )
-    assert [
-        count * size for count, size in zip(pyramid["TilesCount"][-1], pyramid["TilesSizes"][-1], strict=False)
-    ] >= pyramid["Sizes"][-1]
-    slide = browser.run("""
-        const canvas = document.querySelector(".openseadragon-canvas canvas");
-        const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-        let [left, top, right, bottom] = [canvas.width, canvas.height, 0, 0];
-        for (let y = 0; y < canvas.height; y++)
-            for (let x = 0; x < canvas.width; x++)
-                if (data[4 * (y * canvas.width + x) + 3]) {
-                    [left, right] = [Math.min(left, x), Math.max(right, x)];
-                    [top, bottom] = [Math.min(top, y), Math.max(bottom, y)];
-                }
-        return [right - left + 1, bottom - top + 1];""")
-    assert slide[0] / slide[1] == pytest.approx(pyramid["TotalWidth"] / pyramid["TotalHeight"], rel=0.01)
-
-
 # --- Every visitor ---
 
 
@@ -373,67 +232,6 @@ def test_nothing_comes_from_another_host(browser: Any, catalogue: dict[str, Any]
     open_slide(browser, catalogue)
     asked += browser.requests()
     assert asked and all(address.startswith((f"{browser.url}/", "data:", "blob:")) for address in asked)
-
-
-# --- Hostile data and bad days ---
-
-
-def test_hostile_data_stays_text(browser: Any, catalogue: dict[str, Any]) -> None:
-    real = ordinary(catalogue)
-    study = {
-        **real,
-        "title": HOSTILE,
-        "description": HOSTILE,
-        "licence": HOSTILE,
-        "source": "javascript:window.hacked=1",
-        "thumbnail": "https://evil.invalid/x.png",
-        "modalities": [HOSTILE],
-    }
-    data = {
-        "site": {"title": HOSTILE, "description": HOSTILE, "contact": "javascript:alert(1)"},
-        "studies": [study, {**study, "id": HOSTILE}],
-    }
-    browser.answer(
-        **{"/catalogue.json": (200, data), "/simplified-tags": (200, {HOSTILE: HOSTILE, "Nested": [{"A": HOSTILE}]})}
-    )
-    open_front(browser)
-    assert browser.one("h1").text == HOSTILE and browser.one(".card-link").text == HOSTILE
-    assert not browser.requests("evil") and not browser.all('.card script, .card a[href^="javascript:"], img[src=x]')
-    assert browser.all(".card-link")[1].get_attribute("href").startswith(f"{browser.url}/study.html?id=%3Cimg")
-    browser.one(".card-link").click()
-    assert browser.one("h1").text == HOSTILE
-    browser.one(".images a").click()
-    browser.one(".lightbox tbody tr")
-    assert HOSTILE in browser.one(".lightbox tbody").text
-    assert not browser.all('#content script, dialog script, [href^="javascript:"], img[src=x]')
-    assert browser.run("return window.hacked") is None
-
-
-def test_empty_catalogue_is_said(browser: Any) -> None:
-    browser.answer(**{"/catalogue.json": (200, {"site": {"title": "New"}, "studies": []})})
-    browser.open("/")
-    assert browser.one(".state h2").text == "No studies yet"
-
-
-@pytest.mark.parametrize("path", ["/", "study", "slide"])
-def test_busy_servers_are_said_and_asked_again(browser: Any, catalogue: dict[str, Any], path: str) -> None:
-    study = (whole_slides(catalogue)[0] if path == "slide" else ordinary(catalogue))["id"]
-    busy = {"/": "/catalogue.json", "study": f"/studies/{study}", "slide": "/wsi/pyramids/"}[path]
-    browser.answer(**{busy: (503, {})})
-    browser.open("/" if path == "/" else STUDY + study)
-    assert "busy" in browser.one(".state-error h2").text
-    browser.run("delete window.answers[arguments[0]]", busy)
-    browser.one(".state-error .button").click()
-    browser.one(".card-link" if path == "/" else ".series")
-    browser.until(lambda: pictures(browser), "no picture after the second try")
-
-
-def test_an_image_without_preview_is_said(browser: Any, catalogue: dict[str, Any]) -> None:
-    study = {**ordinary(catalogue), "thumbnail": "/instances/none/rendered?width=256"}
-    browser.answer(**{"/catalogue.json": (200, {"site": {}, "studies": [study]}), "/instances/none": (415, {})})
-    open_front(browser)
-    browser.until(lambda: "has no preview" in browser.one(".card-picture").text, "nothing is said about the preview")
-    assert all("/instances/none/" in error for error in browser.errors())
 
 
 # --- Pictures for the docs ---

@@ -24,6 +24,10 @@ GIB = 1024**3
 SIZE_BYTES = 400 * MIB
 REPOSITORY = Path(__file__).parents[2]
 LIBRARY = "/opt/storage-test"
+DATA = {"name": "data", "device": "/dev/disk/by-id/imaging-repository-data", "mount": "/srv/data"}
+OTHER = {"name": "other", "device": "/dev/disk/by-id/imaging-repository-other", "mount": "/srv/other"}
+
+NOTES = "/var/lib/imaging-repository/storage"
 RUNNER = f"""
 import sys
 sys.dont_write_bytecode = True
@@ -169,6 +173,12 @@ class Host:
             """,
             check=False,
         )
+
+
+def actions(answer: dict) -> list[list[str]]:
+    """What was done per volume; fails with the module's sentence."""
+    assert not answer.get("failed"), answer["msg"]
+    return [volume["actions"] for volume in answer["volumes"]]
 
 
 def host_image() -> str:

@@ -23,7 +23,8 @@ from plugins.module_utils.cache_warm.transport import (
     retry_after_seconds,
 )
 from plugins.module_utils.cache_warm.workers import Workers
-from tests.warm.conftest import PICTURE, ImageServer, until
+from tests.warm.conftest import until
+from tests.warm.image_server import PICTURE, ImageServer
 
 pytest.importorskip("pycurl")
 

@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from .conftest import ROUTES, ImageServer, Site, Warm, until
+from .conftest import ROUTES, Site, Warm, until
+from .image_server import ImageServer
 from .rendered_nginx import RenderedNginx
 
 POLICY = {

@@ -8,7 +8,7 @@ import json
 import time
 
 import pytest
-from proxy import LOOPBACK, ask, ask_many
+from proxy import LOOPBACK, ask, ask_many, forget
 
 
 @pytest.fixture(scope="module")
@@ -25,3 +25,10 @@ def instances(host) -> list[str]:
     drawn = [one for one, answer in zip(ids, answers, strict=False) if answer["status"] == 200]
     assert len(drawn) >= 3, f"of {len(ids)} images only {len(drawn)} can be drawn"
     return drawn
+
+
+@pytest.fixture
+def thumbnail(host, instances) -> str:
+    """The path of a thumbnail that is not in the cache."""
+    forget(host)
+    return f"/instances/{instances[0]}/rendered"
