@@ -132,22 +132,27 @@ def route_of(path: str) -> dict:
     return next(route for route in ROUTES if re.search(f"(?:{route['match']})\\Z", path))
 
 
-def test_no_picture_of_any_kind_ends_an_image_server(host, primary):
+def test_no_picture_of_any_kind_ends_an_image_server(host, primary, image):
     """A visitor's GET must never end an image server: every public route is asked about every picture."""
+    if host.backend.host != one("image_server_replica").backend.host:
+        pytest.skip("one replica is asked; all are alike")
     known = {name: "-".join(["0" * 8] * 5) for name in ("instance", "series", "study")}
     asked = {route_of(path.format(**known).partition("?")[0])["name"] for path in PUBLIC}
     assert asked == {route["name"] for route in ROUTES if route["public"]}, "a public route is not asked here"
 
-    before = primary.run(NUMBERS).stdout, host.run(NUMBERS).stdout
     images = []
     for file in PICTURES:
         status, answer = patient(primary, "/instances", method="POST", data=file.read_bytes())
-        if status == 200:
+        if status == 200 and json.loads(answer)["ID"] != image["ID"]:
             images.append((file.name, json.loads(answer)))
+        elif status == 0:
+            # What an operator sends can need more memory than there is; it is about what a visitor can do.
+            recover(primary)
+    before = primary.run(NUMBERS).stdout, host.run(NUMBERS).stdout
     try:
         drawn = set()
-        for name, image in images:
-            ids = {"instance": image["ID"], "series": image["ParentSeries"], "study": image["ParentStudy"]}
+        for name, picture in images:
+            ids = {"instance": picture["ID"], "series": picture["ParentSeries"], "study": picture["ParentStudy"]}
             for path in (path.format(**ids) for path in PUBLIC):
                 accept = route_of(path.partition("?")[0])["request_headers"]["Accept"]
                 status, answer = patient(host, path, "cache", accept=accept)
@@ -158,8 +163,8 @@ def test_no_picture_of_any_kind_ends_an_image_server(host, primary):
         assert "GDCMJ2K_TextGBR.dcm" in drawn
         assert (primary.run(NUMBERS).stdout, host.run(NUMBERS).stdout) == before, "a server was started again"
     finally:
-        for study in {image["ParentStudy"] for _name, image in images}:
-            patient(primary, f"/studies/{study}", method="DELETE")
+        for _name, picture in images:
+            patient(primary, f"/instances/{picture['ID']}", method="DELETE")
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
