@@ -73,6 +73,8 @@ def test_studies_and_their_large_pictures_are_warm(visitor: Any, catalogue: dict
         visitor.one(".facts")
         scroll_through(visitor, ".series")
         if pictures := visitor.all(".images a"):
+            # Not below the head of the page, which takes the click.
+            visitor.run('arguments[0].scrollIntoView({block: "center"})', pictures[0])
             pictures[0].click()
             for _ in range(2):
                 visitor.one(".lightbox tbody tr")
