@@ -247,6 +247,12 @@ def manage(module: AnsibleModule) -> dict[str, object]:
         unit = show(module, name)
     if not unit.known and not module.check_mode:
         module.fail_json(msg=f"service: systemd knows no unit {name}; was its package installed, was its file written?")
+    done = []
+    if unit.needs_daemon_reload and not module.check_mode:
+        # systemd names a drop-in that is new only from then on, and the unit that runs is older than it.
+        systemctl(module, "daemon-reload", name)
+        done = ["daemon-reload"]
+        unit = show(module, name)
     plan, digests = decide(module, unit, stamp)
     put_off = "restart" in plan.steps and not module.params["restart"]
     if not module.check_mode and not put_off:
@@ -255,13 +261,13 @@ def manage(module: AnsibleModule) -> dict[str, object]:
         if (invocation, digests) != (stamp.invocation, stamp.digests) and module.params["state"] == "started":
             write_stamp(name, service.Stamp(invocation, digests))
     return {
-        "changed": bool(plan.steps),
-        "steps": list(plan.steps),
+        "changed": bool(done or plan.steps),
+        "steps": [*done, *plan.steps],
         "reasons": list(plan.reasons),
         "put_off": put_off,
         "diff": {
             "before": "".join(f"{name} is older than {reason}\n" for reason in plan.reasons),
-            "after": "".join(f"{name}: {step}\n" for step in plan.steps),
+            "after": "".join(f"{name}: {step}\n" for step in (*done, *plan.steps)),
         },
     }
 

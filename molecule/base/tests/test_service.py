@@ -17,6 +17,9 @@ ExecReload=/bin/sh -c 'cat /etc/imaging-repository-test >/run/imaging-repository
 """
 
 
+UNIT_FILE = "/etc/systemd/system/imaging-repository-test.service"
+
+
 @pytest.fixture
 def steps(host):
     """Ask the module service for a unit that reads a file; returns what it did."""
@@ -29,7 +32,7 @@ def steps(host):
 
     yield ask
     host.check_output(
-        "systemctl stop imaging-repository-test.service; rm -f /etc/systemd/system/imaging-repository-test.service"
+        "systemctl stop imaging-repository-test.service; rm -rf /etc/systemd/system/imaging-repository-test.service*"
         " /etc/imaging-repository-test /run/imaging-repository/services/imaging-repository-test.service.json;"
         " systemctl daemon-reload"
     )
@@ -59,3 +62,7 @@ def test_a_service_is_never_older_than_what_it_reads(host, steps, option, step) 
     # The unit itself is another.
     host.check_output("echo '# changed' >>/etc/systemd/system/imaging-repository-test.service")
     assert steps(**reads) == ["daemon-reload", "restart"]
+    # It has a drop-in that systemd does not know yet.
+    host.check_output(f"mkdir {UNIT_FILE}.d && printf '[Service]\\nNice=1\\n' >{UNIT_FILE}.d/new.conf")
+    assert steps(**reads) == ["daemon-reload", "restart"]
+    assert steps(**reads) == []
