@@ -140,8 +140,8 @@ def test_status_report_and_metrics(host):
     assert report["sample"]["asked"] == report["sample"]["hit"] > 0
     metrics = host.file("/var/lib/cache-warm/cache-warm.prom")
     assert metrics.mode == 0o644 and metrics.user == "www-data"
-    assert re.search(r"^\w+_running 0$", metrics.content_string, re.MULTILINE)
-    assert re.search(r"^\w+_exit_status 0$", metrics.content_string, re.MULTILINE)
+    assert re.search(r"^\w+_running 0\.0$", metrics.content_string, re.MULTILINE)
+    assert re.search(r"^\w+_exit_status 0\.0$", metrics.content_string, re.MULTILINE)
     assert "done" in host.check_output("cache-warm status") and "coverage" in host.check_output("cache-warm report")
 
 
