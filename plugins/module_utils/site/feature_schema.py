@@ -12,6 +12,15 @@ from .fields import EVERY, FIELD, Field
 ANYWHERE = "anywhere"
 
 _NEEDS = Field("list", "Groups that must have hosts.", example=["a_group"], item=Field("identifier", "A group."))
+_PORT = Field(
+    "port",
+    "The port, or the path of the key of the site that holds it.",
+    example=9100,
+    minimum=1,
+    maximum=65535,
+    required=(EVERY,),
+    unit="the port",
+)
 _LISTENS = Field(
     "list",
     "Ports on which its hosts answer others. All else is closed.",
@@ -19,15 +28,7 @@ _LISTENS = Field(
         "mapping",
         "A port that is open to others.",
         keys={
-            "port": Field(
-                "port",
-                "The port, or the path of the key of the site that holds it.",
-                example=9100,
-                minimum=1,
-                maximum=65535,
-                required=(EVERY,),
-                unit="the port",
-            ),
+            "port": _PORT,
             "from": Field(
                 "list",
                 "Groups whose hosts reach it; `site` for all hosts.",
@@ -152,15 +153,7 @@ FEATURE = Field(
                 "mapping",
                 "A port that is in use.",
                 keys={
-                    "port": Field(
-                        "port",
-                        "The port, or the path of the key of the site that holds it.",
-                        example=9100,
-                        minimum=1,
-                        maximum=65535,
-                        unit="the port",
-                        required=(EVERY,),
-                    ),
+                    "port": _PORT,
                     "description": replace(_DESCRIPTION, description="Who uses it, for messages."),
                     "protocol": Field("choice", "The protocol; left out, tcp.", choices=("tcp", "udp")),
                     "from": Field("choice", "It answers only its own host.", choices=("loopback",)),
