@@ -117,7 +117,7 @@ def test_everything_is_a_hit(host):
     # 415: an encoding that the image server cannot draw, and nothing to cache.
     assert all(answer[0] == 415 or answer == [200, "HIT"] for answer in answers), answers
     assert [200, "HIT"] in answers
-    catalogue = json.loads(host.file("/var/www/gallery/catalogue.json").content_string)
+    catalogue = json.loads(host.file("/var/lib/gallery/catalogue.json").content_string)
     pictures = [study["thumbnail"] for study in catalogue["studies"] if study["thumbnail"]]
     assert all(answer == [200, "HIT"] for answer in ask(host, pictures))
     # What the front page draws of slides, and the lightbox of each image.

@@ -102,7 +102,9 @@ def test_the_rules_of_others_stay_and_ours_survive_a_restart_of_the_server():
     configured = ansible("ansible-playbook", "playbooks/configure/static_hosts.yml", "--limit", REPLICA)
     assert configured.returncode == 0 and "changed=0" in configured.stdout, configured.stdout
     assert "table inet theirs" in inside("replica", "nft list tables")
+    unreachable = inside("replica", "ip route show type unreachable").strip()
     assert run("docker", "restart", "-t", "30", REPLICA).returncode == 0
+    inside("replica", f"ip route replace {unreachable}")
     # At first there is not even a systemd that could be asked.
     until(
         lambda: (
