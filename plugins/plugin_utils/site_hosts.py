@@ -70,9 +70,9 @@ def site_variables(schema: Schema, site: dict[str, Any], cloud: dict[str, Any]) 
         "site_bastion": bastion,
         "site_drivers": site_file.site_drivers(schema, site),
         "site_firewall": site_file.site_firewall(schema, site),
-        # Each has the same task files: main, check, reach, hosts, image, destroy.
-        "site_provider_role": next(
-            feature.name
+        # Each role has the same task files: main, check, reach, hosts, image, destroy.
+        "site_provider": next(
+            {"role": feature.name, "makes": feature.provider.makes, "publishes": feature.provider.publishes}
             for feature in schema.features
             if feature.provider and feature.provider.name == site["provider"]
         ),

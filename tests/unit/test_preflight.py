@@ -95,7 +95,7 @@ class Apt:
         self.asked.append(" ".join(command[:2]))
         if command[0] == "dpkg-query":
             return 0, "".join(f"{package} installed\n" for package in self.installed) + "gone config-files\n"
-        return self.answer if "--simulate" in command else (0, "")
+        return self.answer if "--print-uris" in command else (0, "")
 
 
 def test_apt_is_not_asked_where_all_is_installed() -> None:

@@ -55,7 +55,8 @@ def problems(
         status, output = command(["apt-get", "update", "--quiet"])
         if status != 0:
             return [f"the lists of packages cannot be fetched: {first_error(output)}; correct /etc/apt or the network"]
-    status, output = command(["apt-get", "install", "--simulate", "--assume-yes", "--no-install-recommends", *wanted])
+    # Half the time of --simulate, which also works out the order.
+    status, output = command(["apt-get", "install", "--print-uris", "--assume-yes", "--no-install-recommends", *wanted])
     return [] if status == 0 else sentences(output, wanted)
 
 
