@@ -15,7 +15,7 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         result.update(self._execute_module(task_vars=task_vars))
         if "table" in result:
-            display.display(f"{result.pop('table')}\n\n{result['summary']}")
+            display.display(f"{result.pop('table')}\n\n{result['summary']}".lstrip())
         if result.get("failed"):
             # Everything is in the table above; the error names what failed.
             result.pop("checks", None)

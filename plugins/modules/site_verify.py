@@ -54,6 +54,11 @@ options:
         which is a failed line.
     type: dict
     default: {}
+  show:
+    description: Whether the table has every check, or only those that failed.
+    type: str
+    choices: [all, failed]
+    default: all
   report_file:
     description: Where the report is kept as JSON, on the controller; not written in check mode.
     type: path
@@ -85,7 +90,7 @@ checks:
   type: list
   elements: dict
 table:
-  description: The checks as aligned lines.
+  description: The checks of O(show) as aligned lines.
   returned: always
   type: str
 summary:
@@ -129,6 +134,7 @@ def main() -> None:
             "policies": {"type": "dict", "required": True},
             "found": {"type": "dict", "default": {}},
             "hosts": {"type": "dict", "default": {}},
+            "show": {"type": "str", "choices": ["all", "failed"], "default": "all"},
             "report_file": {"type": "path"},
         },
         supports_check_mode=True,
@@ -147,7 +153,8 @@ def main() -> None:
     public = Public(Settings(**{key: parameters[key] for key in SETTINGS}), drivers)
     lines = public.lines() + host_lines(parameters["hosts"])
     failed = [line for line in lines if not line["ok"]]
-    result = {"changed": False, "checks": lines, "table": table(lines), "summary": summary(lines)}
+    result = {"changed": False, "checks": lines, "summary": summary(lines)}
+    result["table"] = table(lines if parameters["show"] == "all" else failed)
     if parameters["report_file"] and not module.check_mode:
         report = {
             "url": parameters["url"],
