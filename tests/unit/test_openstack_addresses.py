@@ -87,3 +87,22 @@ def test_a_bastion_without_an_address_is_refused(public, addresses, words):
     found = nothing(address=addresses)
     problems = problems_of(site, found)
     assert len(problems) == 1 and words in problems[0]
+
+
+@pytest.mark.parametrize("deployed", [False, True])
+def test_an_address_of_another_network_than_the_routers_is_refused(deployed):
+    site = site_with("openstack", new_address=False)
+    site["public"]["address"] = "198.51.100.5"
+    found = applied(want_of(site)) if deployed else nothing()
+    found.resources["address"] = [address(5, floating_network_id="elsewhere"), address(6)]
+    assert problems_of(site, found) == [
+        "site.public.address: 198.51.100.5 is of another network than public, to which the router of the site leads; "
+        "write a floating IP of that network (free: 198.51.100.6), or name the other one in "
+        "site.openstack.network.external"
+    ]
+
+
+def test_a_spare_address_of_another_network_is_not_used():
+    site = site_with("openstack", new_address=True)
+    spare = address(5, description="imaging.repository site demo", floating_network_id="elsewhere")
+    assert steps_of(site, nothing(address=[spare]))["address", "demo-proxy"] == ("create", "a new one of public")

@@ -7,9 +7,12 @@ from __future__ import annotations
 import copy
 
 from openstack_samples import (
+    EXTERNAL,
+    FLAVORS,
     OFFER,
     PROJECT,
     SITE,
+    applied,
     nothing,
     problems_of,
     site_with,
@@ -122,3 +125,56 @@ def test_an_unknown_source_is_reported():
         "site.hosts (database).volumes (db).from: there is no volume or snapshot 'old-dbb' in this project of cloud "
         "embassy; did you mean 'old-db'?"
     ]
+
+
+def test_names_that_several_have_are_refused_with_the_ids():
+    images = [{"id": "image-1", "name": "Debian 13"}, {"id": "image-3", "name": "Debian 13"}]
+    twice = nothing(**{"external network": [EXTERNAL, {**EXTERNAL, "id": "external-2"}]})
+    assert problems_of(SITE, twice, OFFER.with_resources(image=images)) == [
+        "site.openstack.image: 'Debian 13' is the name of 2 images in cloud embassy; write the id of one of them: "
+        "image-1, image-3",
+        "site.openstack.network.external: 'public' is the name of 2 external networks in cloud embassy; write the id of "
+        "one of them: external-1, external-2",
+    ]
+    site = site_with("openstack.network", external="external-2")
+    assert problems_of(site, twice) == []
+
+
+def test_an_id_counts_before_a_name_that_looks_like_it():
+    flavors = [{**FLAVORS[0], "name": "2"}, *FLAVORS[1:]]
+    site = site_with("hosts.0", flavor="2")
+    want = want_of(site)
+    assert needs(plan(want, nothing(flavor=flavors)), want, nothing(flavor=flavors))["cores"] == 2 + 0 + 2
+
+
+def test_a_router_that_leads_to_one_of_two_networks_of_a_name_is_kept():
+    found = applied(want_of(SITE))
+    found.resources["external network"] = [{**EXTERNAL, "id": "external-2"}, EXTERNAL]
+    assert steps_of(SITE, found)["router", "demo"][0] == "keep"
+
+
+def test_a_flavor_without_a_disk_needs_a_boot_volume():
+    flavors = [{**flavor, "disk": 0} for flavor in FLAVORS]
+    site = site_with("hosts.1", boot_volume_gib=30)
+    assert problems_of(site, nothing(flavor=flavors)) == [
+        f"site.hosts ({host}).flavor: {flavor} has no disk, and many clouds let no server boot without one; "
+        "write boot_volume_gib: 20"
+        for host, flavor in (("database", "m1.small"), ("proxy", "m1.medium"))
+    ]
+
+
+def test_key_pairs_and_members_of_server_groups_have_quotas_too():
+    limits = {"compute limits": {"maxTotalKeypairs": 1, "maxServerGroupMembers": 2}}
+    replicas = [
+        {**SITE["hosts"][1], "name": f"replica{number}", "address": f"192.168.77.{60 + number}"} for number in (1, 2, 3)
+    ]
+    site = site_with(hosts=[SITE["hosts"][0], *replicas, SITE["hosts"][2]])
+    found = nothing(**{"key pair": [{"name": "mine", "public_key": "ssh-ed25519 AAAAmine"}]})
+    assert problems_of(site, found, Found(PROJECT, OFFER.resources, limits)) == [
+        "quota of cloud embassy: the server group demo-image_server_replica has 3 hosts, the project may have 2 in one; "
+        "ask the cloud for 3 server group members, or make the site smaller",
+        "quota of cloud embassy: the plan needs 1 more key pairs, the project may have 1 and uses 1; "
+        "ask the cloud for 2, or make the site smaller",
+    ]
+    unlimited = {"compute limits": {"maxTotalKeypairs": -1, "maxServerGroupMembers": -1}}
+    assert problems_of(site, found, Found(PROJECT, OFFER.resources, unlimited)) == []

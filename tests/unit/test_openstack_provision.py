@@ -177,3 +177,16 @@ def test_no_spread_means_no_server_group_and_another_group_may_spread():
         "proxy": "",
     }
     assert EXTERNAL in nothing()["external network"]
+
+
+@pytest.mark.parametrize("zones, zone", [(["nova", "north"], "north"), (["nova"], None), ([], None)])
+def test_volumes_are_made_in_the_zone_of_the_servers_where_block_storage_has_it(zones, zone):
+    site = site_with("openstack", availability_zone="north")
+    site["hosts"][2]["volumes"][0]["from"] = "old"
+    old = {"id": "old", "name": "old", "status": "available", "size": 5, "metadata": {}, "attachments": []}
+    cloud, want = Memory(nothing(volume=[old])), want_of(site)
+    offer = OFFER.with_resources(**{"volume zone": [{"name": name} for name in zones]})
+    Provision(cloud, want, copy.deepcopy(cloud.found), offer, plan(want, cloud.found), Settings()).run()
+    made = {volume["name"]: volume.get("availability_zone") for volume in cloud.found["volume"]}
+    # A copy stays where its source is.
+    assert made == {"old": None, "demo-database-db": zone, "demo-proxy-cache": None}

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from ..plan import Step, step
-from .found import holder, is_ours, match, pick
+from .found import holder, is_ours, match, picks
 from .shapes import Found, Host, Resource, Want
 
 
@@ -20,6 +20,11 @@ def choose_address(host: Host, want: Want, found: Found) -> tuple[str, Resource 
     port, _refusal = match("port", host["name"], want, found)
     here = next((entry for entry in found["address"] if port and entry["port_id"] == port["id"]), None)
     chosen = next((entry for entry in found["address"] if named and entry["floating_ip_address"] == named), None)
+    outside_networks = [network["id"] for network in picks(want["external"], found["external network"])]
+
+    def leads_here(entry: Resource) -> bool:
+        return not outside_networks or entry["floating_network_id"] in outside_networks
+
     taken = ""
     if named and chosen is None:
         return (
@@ -28,6 +33,16 @@ def choose_address(host: Host, want: Want, found: Found) -> tuple[str, Resource 
             (
                 f"{path}: {named} is no floating IP of this project in cloud {want['cloud']}; write "
                 f"one that it has{_free(want, found)}, or set site.openstack.new_address: true"
+            ),
+        )
+    if chosen and not leads_here(chosen):
+        return (
+            "refuse",
+            None,
+            (
+                f"{path}: {named} is of another network than {want['external']}, to which the router of the site leads; "
+                f"write a floating IP of that network{_free(want, found)}, or name the other one in "
+                "site.openstack.network.external"
             ),
         )
     if chosen and chosen["port_id"] and chosen is not here:
@@ -40,7 +55,7 @@ def choose_address(host: Host, want: Want, found: Found) -> tuple[str, Resource 
         spare = [
             entry
             for entry in found["address"]
-            if is_ours("address", entry, want, found.project) and not entry["port_id"]
+            if is_ours("address", entry, want, found.project) and not entry["port_id"] and leads_here(entry)
         ]
         return ("associate", spare[0], taken) if spare else ("allocate", None, taken)
     if taken and not host["bastion"]:
@@ -65,11 +80,11 @@ def choose_address(host: Host, want: Want, found: Found) -> tuple[str, Resource 
 
 
 def _free(want: Want, found: Found) -> str:
-    external = pick("external network", want["external"], found["external network"])
+    external = [network["id"] for network in picks(want["external"], found["external network"])]
     free = sorted(
         entry["floating_ip_address"]
         for entry in found["address"]
-        if not entry["port_id"] and external and entry["floating_network_id"] == external["id"]
+        if not entry["port_id"] and entry["floating_network_id"] in external
     )
     return f" (free: {', '.join(free)})" if free else " (none is free)"
 

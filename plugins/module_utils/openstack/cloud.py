@@ -224,7 +224,7 @@ class Cloud:
             items = page[entry.plural]
             if kind == "key pair":
                 items = [item["keypair"] for item in items]
-            elif kind == "availability zone":
+            elif kind in ("availability zone", "volume zone"):
                 items = [{"name": item["zoneName"]} for item in items if item["zoneState"]["available"]]
             resources += items
             # Links may name an address that only the cloud's inside knows: they only say that there is more.

@@ -86,9 +86,15 @@ def instead(name: str, names: list[str]) -> str:
     return f"there are: {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
 
 
+def picks(name: str, resources: list[Resource]) -> list[Resource]:
+    """Return the one with that id, or else all with that name."""
+    same_id = [resource for resource in resources if resource.get("id") == name]
+    return same_id or [resource for resource in resources if resource.get("name") == name]
+
+
 def pick(kind: str, name: str, resources: list[Resource]) -> Resource | None:
-    """Return the one with that name or id."""
-    return next((resource for resource in resources if name in (resource.get("id"), resource.get("name"))), None)
+    """Return the one with that id, or else the first with that name."""
+    return next(iter(picks(name, resources)), None)
 
 
 def security_group_rules(group: Resource, names: dict[str, str]) -> dict[Rule, str]:

@@ -32,6 +32,7 @@ KINDS = {
     "key pair": Kind("compute", "/os-keypairs", "keypairs", "keypair", same=("name",)),
     "server group": Kind("compute", "/os-server-groups", "server_groups", "server_group", paged=False, same=("name",)),
     "availability zone": Kind("compute", "/os-availability-zone", "availabilityZoneInfo", "", paged=False),
+    "volume zone": Kind("block_storage", "/os-availability-zone", "availabilityZoneInfo", "", paged=False),
     "volume": Kind("block_storage", "/volumes", "volumes", "volume", "/detail", same=("name", "metadata")),
     "snapshot": Kind("block_storage", "/snapshots", "snapshots", "snapshot", "/detail", same=("name", "metadata")),
     "volume type": Kind("block_storage", "/types", "volume_types", "volume_type"),

@@ -7,9 +7,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..plan import Step
-from .found import identifiers, instead, pick, source
+from .found import identifiers, instead, pick, picks, source
 from .quotas import NETWORK_QUOTAS, quota_problems
 from .shapes import Found, Host, Resource, Volume, Want
+
+# Enough for a Debian with the packages of any host and their logs.
+USUAL_BOOT_VOLUME_GIB = 20
 
 
 def asked(steps: list[Step], want: Want) -> tuple[str, ...]:
@@ -22,6 +25,7 @@ def asked(steps: list[Step], want: Want) -> tuple[str, ...]:
         "image": servers,
         "availability zone": servers and bool(want["zone"]),
         "compute limits": servers or ("server group", "create") in actions,
+        "volume zone": ("volume", "create") in actions and bool(want["zone"]),
         "volume type": boots or ("volume", "create") in actions,
         "volume quota": bool(blocks) or boots,
         "network quota": any((action == "create" and kind in NETWORK_QUOTAS) for kind, action in actions),
@@ -40,33 +44,33 @@ def problems(steps: list[Step], want: Want, found: Found, offer: Found) -> list[
 
 
 def _unknown_things(steps: list[Step], want: Want, found: Found, offer: Found) -> Iterator[str]:
-    def absent(path: str, kind: str, name: str, resources: list[Resource]) -> Iterator[str]:
-        if pick(kind, name, resources) is None:
+    def unclear(path: str, kind: str, name: str, resources: list[Resource]) -> Iterator[str]:
+        same = picks(name, resources)
+        if not same:
             names = sorted({resource["name"] for resource in resources if resource.get("name")})
             yield f"{path}: there is no {kind} '{name}' in cloud {want['cloud']}; {instead(name, names)}"
+        elif len(same) > 1:
+            yield (
+                f"{path}: '{name}' is the name of {len(same)} {kind}s in cloud {want['cloud']}; write the id of one of "
+                f"them: {identifiers(same)}"
+            )
 
     action = {(entry["kind"], entry["name"]): entry["action"] for entry in steps}
     if "image" in offer:
-        yield from absent("site.openstack.image", "image", want["image"], offer["image"])
-        same = [image for image in offer["image"] if image["name"] == want["image"]]
-        if len(same) > 1:
-            yield (
-                f"site.openstack.image: '{want['image']}' is the name of {len(same)} images in cloud "
-                f"{want['cloud']}; write the id of one of them: {identifiers(same)}"
-            )
+        yield from unclear("site.openstack.image", "image", want["image"], offer["image"])
     if action["router", want["name"]] == "create" or "create" in {
         action["address", host["name"]] for host in want["hosts"] if host["outside"]
     }:
-        yield from absent(
+        yield from unclear(
             "site.openstack.network.external", "external network", want["external"], found["external network"]
         )
     if want["zone"] and "availability zone" in offer:
-        yield from absent(
+        yield from unclear(
             "site.openstack.availability_zone", "availability zone", want["zone"], offer["availability zone"]
         )
     for host in want["hosts"]:
         if action["server", host["name"]] in ("create", "recreate"):
-            yield from absent(f"{host['path']}.flavor", "flavor", host["flavor"], found["flavor"])
+            yield from unclear(f"{host['path']}.flavor", "flavor", host["flavor"], found["flavor"])
             yield from _too_small(host, want, found, offer)
     short = {host["host"] for host in want["hosts"]}
     for name in sorted(want["recreate"] - short):
@@ -74,7 +78,7 @@ def _unknown_things(steps: list[Step], want: Want, found: Found, offer: Found) -
     for volume in want["volumes"]:
         if action["volume", volume["name"]] == "create":
             if volume["type"]:
-                yield from absent(f"{volume['path']}.type", "volume type", volume["type"], offer["volume type"])
+                yield from unclear(f"{volume['path']}.type", "volume type", volume["type"], offer["volume type"])
             if volume["from"]:
                 yield from _source_problems(volume, want, found)
 
@@ -90,7 +94,12 @@ def _too_small(host: Host, want: Want, found: Found, offer: Found) -> Iterator[s
             f"{host['path']}.boot_volume_gib: {host['boot_volume_gib']} is less than the image {want['image']} "
             f"needs; write {disk} or more"
         )
-    elif not host["boot_volume_gib"] and 0 < flavor["disk"] < disk:
+    elif not host["boot_volume_gib"] and flavor["disk"] == 0:
+        yield (
+            f"{host['path']}.flavor: {host['flavor']} has no disk, and many clouds let no server boot without one; "
+            f"write boot_volume_gib: {max(disk, USUAL_BOOT_VOLUME_GIB)}"
+        )
+    elif not host["boot_volume_gib"] and flavor["disk"] < disk:
         yield (
             f"{host['path']}.flavor: {host['flavor']} has a disk of {flavor['disk']} GiB, the image {want['image']} "
             f"needs {disk}; choose a larger flavor, or write boot_volume_gib: {disk}"

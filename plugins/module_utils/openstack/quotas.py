@@ -35,7 +35,7 @@ def needs(steps: list[Step], want: Want, found: Found) -> Counter[str]:
     """Return what the plan takes of each quota."""
     created = {(entry["kind"], entry["name"]) for entry in steps if entry["action"] == "create"}
     needed: Counter[str] = Counter()
-    for kind in (*NETWORK_QUOTAS, "server group", "snapshot"):
+    for kind in (*NETWORK_QUOTAS, "key pair", "server group", "snapshot"):
         needed[plural(kind)] = sum(created_kind == kind for created_kind, _name in created)
     # The router has a port in the subnet. Each new group comes with two rules for what goes out.
     needed["ports"] += ("router", want["name"]) in created
@@ -99,6 +99,18 @@ def quotas(offer: Found) -> dict[str, tuple[int, int]]:
 
 def quota_problems(steps: list[Step], want: Want, found: Found, offer: Found) -> Iterator[str]:
     needed, limits = needs(steps, want, found), quotas(offer)
+    absolute = offer.limits.get("compute limits", {})
+    # Nova says how many there may be, not how many there are.
+    if absolute.get("maxTotalKeypairs", NO_LIMIT) != NO_LIMIT:
+        limits["key pairs"] = (absolute["maxTotalKeypairs"], len(found["key pair"]))
+    members = absolute.get("maxServerGroupMembers", NO_LIMIT)
+    for group in want["server_groups"] if members != NO_LIMIT else []:
+        hosts = sum(host["server_group"] == group for host in want["hosts"])
+        if hosts > members:
+            yield (
+                f"quota of cloud {want['cloud']}: the server group {group} has {hosts} hosts, the project may have "
+                f"{members} in one; ask the cloud for {hosts} server group members, or make the site smaller"
+            )
     for name, count in sorted(needed.items()):
         if name in limits and count > limits[name][0] - limits[name][1]:
             limit, used = limits[name]

@@ -85,6 +85,14 @@ class Volumes:
             },
         )
 
+    def _zones(self) -> list[str]:
+        """Return the zones of block storage: where only compute has the site's, the cloud chooses one of its own.
+
+        A copy is where its source is, whatever the zone of the site.
+        """
+        offer = self.run.offer
+        return [zone["name"] for zone in offer["volume zone"]] if "volume zone" in offer else []
+
     def _create_volume(self, volume: Volume) -> Resource:
         body: dict[str, Any] = {
             "name": volume["name"],
@@ -93,6 +101,8 @@ class Volumes:
         }
         if volume["type"]:
             body["volume_type"] = volume["type"]
+        if self.run.want["zone"] in self._zones() and not volume["from"]:
+            body["availability_zone"] = self.run.want["zone"]
         if volume["from"]:
             # As large as its source at first: not every back end enlarges what it copies (cinder's NFS does not).
             kind, origin = self._source(volume)
