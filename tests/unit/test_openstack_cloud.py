@@ -60,16 +60,25 @@ def test_patience_ends():
         (401, "The password is expired", "the login was refused: The password is expired; check the user"),
         (403, "Quota exceeded for cores", "Quota exceeded for cores; ask the cloud for a higher quota"),
         (413, "VolumeLimitExceeded", "ask the cloud for a higher quota"),
-        (403, "Policy does not allow this", "the account needs the role member"),
-        (404, "Image not found", "not found: Image not found; it was removed meanwhile"),
+        (403, "Policy doesn't allow servers:create to be performed", "the account needs a role in the project"),
+        (403, "Only volume-backed servers are allowed for flavors with zero disk", "write boot_volume_gib"),
+        (403, "Tenant is suspended", "not allowed: Tenant is suspended; the account is known and this is forbidden"),
+        (404, "Image not found", "not found: Image not found; it was removed meanwhile, is not shared"),
+        (404, "External network e is not reachable from subnet s", "write a floating IP of the network"),
+        (400, "Instance and volume are not in the same availability_zone", "site.openstack.availability_zone"),
+        (400, "Flavor's disk is too small for requested image", "choose a larger flavor"),
+        (409, "No more IP addresses available on network n", "the network has no address left"),
+        (400, "Something new", "answers 400: Something new (POST /servers, request req-1)"),
+        (422, "", "answers 422: no reason given (POST /servers, request req-1)"),
         (409, "Port in use", "run this again when what it names has come to rest"),
+        (429, "Over limit: 10 requests per minute", "run this again later: it goes on where it stopped"),
         (503, "busy", "answers 503: busy; run this again later: it goes on where it stopped"),
     ],
 )
 def test_refusals_are_sentences(status, message, words):
-    error = cloud_without_login()._refusal("compute", status, message, "POST /servers")
+    error = cloud_without_login()._refusal("compute", status, message, "POST /servers, request req-1")
     assert words in str(error) and str(error).startswith("cloud embassy: compute")
-    assert isinstance(error, Passing) == (status == 503)
+    assert isinstance(error, Passing) == (status in (429, 503))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 """What a site needs of an OpenStack cloud, what is there, the plan between the two, and its writes.
 
 What knows what:
-- cloud.py talks to the cloud, work.py carries out writes that need each other,
+- cloud.py talks to the cloud, refusals.py says what to do where that refuses, work.py carries out writes that need each other,
 - shapes.py what all of the rest speaks of,
 - wanted.py what the site needs, found.py what of the cloud is the site's,
 - plan.py, plan_hosts.py, address.py the steps between the two, removal.py those of a site that shall be gone,

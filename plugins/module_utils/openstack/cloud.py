@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO
 
 from .kinds import KINDS, agrees
+from .refusals import sentence
 from .shapes import Found, Resource
 
 try:
@@ -113,7 +114,7 @@ class Cloud:
                 "stopped"
             ) from None
         except keystone_exceptions.HttpError as error:
-            raise self._refusal(service, error.http_status, error.message or "", "") from None
+            raise self._refusal(service, error.http_status, error.message or "", "login") from None
         except (keystone_exceptions.ClientException, openstack.exceptions.SDKException) as error:
             raise CloudError(f"cloud {self.name}: {service.replace('_', ' ')}: {_one_line(error)}") from None
 
@@ -127,32 +128,6 @@ class Cloud:
     def _refusal(self, service: str, status: int, message: str, place: str, retry_after: str = "") -> CloudError:
         """Return the error for an answer of 400 or more."""
         where, words = f"cloud {self.name}: {service.replace('_', ' ')}", _one_line(message)
-        if status == 401:
-            return CloudError(
-                f"{where}: the login was refused: {words}; check the user, the password or the "
-                "application credential in clouds.yaml, they may have expired",
-                status,
-            )
-        if "quota" in words.lower() or status == 413:
-            return CloudError(
-                f"{where}: {words}; ask the cloud for a higher quota, or make the site smaller, then run "
-                "this again: it goes on where it stopped",
-                status,
-            )
-        if status == 403:
-            return CloudError(
-                f"{where}: not allowed: {words}; the account needs the role member in the project ({place})", status
-            )
-        if status == 404:
-            return CloudError(
-                f"{where}: not found: {words}; it was removed meanwhile, or clouds.yaml names another "
-                f"address ({place})",
-                status,
-            )
-        if status == 409:
-            return CloudError(
-                f"{where}: conflict: {words}; run this again when what it names has come to rest ({place})", status
-            )
         if status in PASSING_STATUS:
             after = float(retry_after) if retry_after.isdigit() else 0
             return Passing(
@@ -160,7 +135,7 @@ class Cloud:
                 status,
                 after,
             )
-        return CloudError(f"{where}: answers {status}: {words} ({place})", status)
+        return CloudError(f"{where}: {sentence(status, words, place)}", status)
 
     def _request(self, method: str, service: str, path: str, **options: Any) -> Any:
         """Make one request, once."""
@@ -178,7 +153,7 @@ class Cloud:
                 service,
                 response.status_code,
                 _message(response),
-                f"{method} {path}",
+                f"{method} {path}{_request_id(response)}",
                 response.headers.get("Retry-After", ""),
             )
         return response.json() if response.content else {}
@@ -319,6 +294,12 @@ class Cloud:
         except CloudError as error:
             if error.status != 404:
                 raise
+
+
+def _request_id(response: Any) -> str:
+    """Return by what the cloud's operators find the request in their logs."""
+    identifier = response.headers.get("x-openstack-request-id") or response.headers.get("x-compute-request-id")
+    return f", request {identifier}" if identifier else ""
 
 
 def _message(response: Any) -> str:
