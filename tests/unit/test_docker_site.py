@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from plugins.module_utils import plan
 from plugins.module_utils.docker import plan as docker_site
+from plugins.module_utils.docker.site import without_links
 
 GIB = docker_site.GIB
 
@@ -119,6 +120,15 @@ def changed_site(**host) -> dict:
     site = copy.deepcopy(SITE)
     site["hosts"][0].update(host)
     return site
+
+
+def test_a_directory_below_a_link_is_known_by_its_real_path(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to("disk")
+    site = {**SITE, "docker": {**SITE["docker"], "directory": str(tmp_path / "link" / "sites")}}
+    want = docker_site.wanted(without_links(site), [])
+    assert want["volumes"][0]["file"] == f"{tmp_path}/disk/sites/demo/volumes/database-db.img"
+    assert without_links(SITE) == SITE
 
 
 def test_a_second_site_joins_the_package_cache_of_the_first():

@@ -127,10 +127,17 @@ def run(parameters: Mapping[str, Any], check_mode: bool) -> Answer:
         return _run(parameters, check_mode)
 
 
+def without_links(site: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the site with the real path of its directory, which the kernel says of the files of loop devices."""
+    docker = site["docker"]
+    return {**site, "docker": {**docker, "directory": os.path.realpath(docker["directory"])}}
+
+
 def _run(parameters: Mapping[str, Any], check_mode: bool) -> Answer:
     client = connect()
-    directory = Path(parameters["site"]["docker"]["directory"]) / parameters["site"]["name"]
-    want = wanted(parameters["site"], parameters["replace_hosts"])
+    site = without_links(parameters["site"])
+    directory = Path(site["docker"]["directory"]) / site["name"]
+    want = wanted(site, parameters["replace_hosts"])
     found = find(client, want, directory)
     absent = parameters["state"] == "absent"
     if absent:
