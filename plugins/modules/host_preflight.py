@@ -70,6 +70,11 @@ lines:
   type: list
   elements: str
   sample: ["replica1: port 8070 is in use by python3 (pid 123), and the image server needs it; stop python3, or ..."]
+installed:
+  description: Those of the packages that are installed.
+  returned: always
+  type: list
+  elements: str
 """
 
 import grp
@@ -118,16 +123,20 @@ def main() -> None:
         supports_check_mode=True,
     )
     parameters = module.params
-    wanted, found = parameters["release"], []
-    if wanted:
-        found = release.problems(os_release(), wanted, parameters["release_remedy"])
+    found = []
+    if parameters["release"]:
+        found = release.problems(os_release(), parameters["release"], parameters["release_remedy"])
     # The packages of another release would only be missing.
     other_release = bool(found)
     found += user_problems(parameters["users"])
     found += port_problems(parameters["ports"])
+    installed: list[str] = []
     if not other_release:
-        found += packages.problems(parameters["packages"], update=not module.check_mode)
-    module.exit_json(changed=False, lines=[f"{parameters['name']}: {problem}" for problem in found])
+        installed = packages.installed(parameters["packages"])
+        wanted = [package for package in parameters["packages"] if package not in installed]
+        found += packages.problems(wanted, update=not module.check_mode)
+    lines = [f"{parameters['name']}: {problem}" for problem in found]
+    module.exit_json(changed=False, lines=lines, installed=installed)
 
 
 if __name__ == "__main__":

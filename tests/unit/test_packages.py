@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from plugins.action.packages import seen
 from plugins.module_utils.packages import apt_problem, missing
 
 
@@ -21,3 +22,12 @@ def test_problems_are_sentences():
         "Unable to correct problems, you have held broken packages.; a : Depends: b (>= 2) but 1 is to be installed"
     )
     assert apt_problem("one\n\ntwo\n", "") == "one; two" and apt_problem("", "") == "apt-get says nothing"
+
+
+def test_a_host_is_asked_unless_preflight_has_seen_every_package_in_this_run():
+    here = {"preflight_installed_packages": ["nginx", "logrotate"]}
+    assert seen(["nginx"], here) and seen(["logrotate", "nginx"], here)
+    assert not seen(["nginx", "vips"], here) and not seen(["nginx=1.26.3-3"], here)
+    assert not seen(["nginx"], {}) and not seen(["nginx"], {"preflight_installed_packages": None})
+    # What is no list is the module's to refuse.
+    assert not seen("nginx", here) and not seen(None, here)

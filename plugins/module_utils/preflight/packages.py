@@ -37,16 +37,20 @@ def run(arguments: Sequence[str]) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+def installed(packages: Sequence[str], command: Run = run) -> list[str]:
+    """Return those of the packages that are installed."""
+    _, known = command(["dpkg-query", "--show", "--showformat", FORMAT, "--", *packages]) if packages else (0, "")
+    return [package for package in packages if not missing([package], known)]
+
+
 def problems(
-    packages: Sequence[str], update: bool = True, command: Run = run, lists_are_fresh: bool | None = None
+    wanted: Sequence[str], update: bool = True, command: Run = run, lists_are_fresh: bool | None = None
 ) -> list[str]:
-    """Return why packages cannot be installed. Where all of them are, apt is not asked.
+    """Return why packages that are not installed cannot be installed.
 
     `update`: fetch apt's lists first where they are older than the roles admit; without it, a package that no list
     names is no problem where there are no lists.
     """
-    _, known = command(["dpkg-query", "--show", "--showformat", FORMAT, "--", *packages]) if packages else (0, "")
-    wanted = missing(packages, known)
     if not wanted:
         return []
     if not (fresh(LISTS_VALID_SECONDS) if lists_are_fresh is None else lists_are_fresh):
