@@ -102,6 +102,15 @@ def test_an_address_of_another_network_than_the_routers_is_refused(deployed):
     ]
 
 
+def test_an_address_that_the_host_has_is_kept_whatever_its_network_is_called():
+    site = site_with("openstack", new_address=False)
+    site["public"]["address"] = "198.51.100.5"
+    found = applied(want_of(site))
+    ours = first(found, "port", "demo-proxy")["id"]
+    found.resources["address"] = [address(5, floating_network_id="renamed", port_id=ours)]
+    assert steps_of(site, found)["address", "demo-proxy"] == ("keep", "198.51.100.5")
+
+
 def test_a_spare_address_of_another_network_is_not_used():
     site = site_with("openstack", new_address=True)
     spare = address(5, description="imaging.repository site demo", floating_network_id="elsewhere")

@@ -62,6 +62,13 @@ def test_patience_ends():
         (413, "VolumeLimitExceeded", "ask the cloud for a higher quota"),
         (403, "Policy doesn't allow servers:create to be performed", "the account needs a role in the project"),
         (403, "Only volume-backed servers are allowed for flavors with zero disk", "write boot_volume_gib"),
+        (403, "(rule:create_port) is disallowed by policy", "the account needs a role in the project"),
+        (400, "Image image-1 is not active", "name another image in site.openstack.image"),
+        (
+            400,
+            "ServerGroup policy is not supported",
+            "answers 400: ServerGroup policy is not supported (POST /servers, ",
+        ),
         (403, "Tenant is suspended", "not allowed: Tenant is suspended; the account is known and this is forbidden"),
         (404, "Image not found", "not found: Image not found; it was removed meanwhile, is not shared"),
         (404, "External network e is not reachable from subnet s", "write a floating IP of the network"),

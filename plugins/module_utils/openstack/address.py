@@ -35,7 +35,7 @@ def choose_address(host: Host, want: Want, found: Found) -> tuple[str, Resource 
                 f"one that it has{_free(want, found)}, or set site.openstack.new_address: true"
             ),
         )
-    if chosen and not leads_here(chosen):
+    if chosen and chosen is not here and not leads_here(chosen):
         return (
             "refuse",
             None,

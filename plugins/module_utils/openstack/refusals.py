@@ -34,8 +34,14 @@ REMEDIES = [
             r"no more ip addresses|no more free|ipaddressgenerationfailure",
             "the network has no address left: ask the cloud for more, or name another network",
         ),
-        (r"deactivated|is not active", "name another image in site.openstack.image, or ask who deactivated it"),
-        (r"polic(y|ies)\b", "the account needs a role in the project that may do this, usually member"),
+        (
+            r"deactivated|image \S* ?is not active",
+            "name another image in site.openstack.image, or ask who deactivated it",
+        ),
+        (
+            r"disallowed by policy|policy does ?(n.t|not) allow",
+            "the account needs a role in the project that may do this, usually member",
+        ),
     )
 ]
 BY_STATUS = {
