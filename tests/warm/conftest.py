@@ -17,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -25,6 +26,9 @@ from .image_server import ImageServer
 from .rendered_nginx import RenderedNginx, free_ports
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
+# The processes of nginx are another user's, who must get to pytest's directories. Each other start of pytest on the machine
+# closes those of this user below the usual root.
+os.environ["PYTEST_DEBUG_TEMPROOT"] = TEMPORARY = tempfile.mkdtemp(prefix="imaging-repository-warm-")
 CONFIGURATION = """
 worker_processes 2;
 pid {prefix}/nginx.pid;
@@ -248,6 +252,12 @@ class Site:
     def wait_for(self, number: int) -> None:
         """Wait until the image server was asked for so many different pages."""
         until(lambda: len(self.server.times) >= number)
+
+
+def pytest_sessionfinish(exitstatus: int) -> None:
+    """What a failure left stays to be looked at."""
+    if exitstatus == pytest.ExitCode.OK:
+        shutil.rmtree(TEMPORARY)
 
 
 @pytest.fixture
