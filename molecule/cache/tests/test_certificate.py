@@ -40,7 +40,7 @@ def make(directory: Path, name: str) -> dict[str, str]:
 
 def served(host) -> str:
     """The serial number of the certificate that visitors get."""
-    pem = host.check_output('python3 -c "%s"', SERVED) + "\n"
+    pem = host.check_output("python3 -c %s", SERVED) + "\n"
     assert pem.startswith(ssl.PEM_HEADER)
     return format(x509.load_pem_x509_certificate(pem.encode()).serial_number)
 
