@@ -107,8 +107,9 @@ def test_the_site_survives_a_dead_replica():
         answers = [ask(path) for path in paths]
     finally:
         run("docker", "exec", f"{SITE}-replica1", "systemctl", "start", "orthanc")
-    assert len(paths) >= 10
-    assert {(status, cached) for status, _body, cached in answers} == {(200, "MISS")}
+    assert {status for status, _body, _cached in answers} == {200}
+    # The verification has asked for that size of a few images.
+    assert [cached for _status, _body, cached in answers].count("MISS") >= 10
 
 
 def test_restarting_every_host_brings_the_site_back_by_itself():
