@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from ..plan import Step, step
-from .found import holder, is_ours, match, picks
+from .found import external_networks, holder, is_ours, match
 from .shapes import Found, Host, Resource, Want
 
 
@@ -20,7 +20,7 @@ def choose_address(host: Host, want: Want, found: Found) -> tuple[str, Resource 
     port, _refusal = match("port", host["name"], want, found)
     here = next((entry for entry in found["address"] if port and entry["port_id"] == port["id"]), None)
     chosen = next((entry for entry in found["address"] if named and entry["floating_ip_address"] == named), None)
-    outside_networks = [network["id"] for network in picks(want["external"], found["external network"])]
+    outside_networks = external_networks(want, found)
 
     def leads_here(entry: Resource) -> bool:
         return not outside_networks or entry["floating_network_id"] in outside_networks
@@ -80,7 +80,7 @@ def choose_address(host: Host, want: Want, found: Found) -> tuple[str, Resource 
 
 
 def _free(want: Want, found: Found) -> str:
-    external = [network["id"] for network in picks(want["external"], found["external network"])]
+    external = external_networks(want, found)
     free = sorted(
         entry["floating_ip_address"]
         for entry in found["address"]

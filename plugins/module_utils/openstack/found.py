@@ -92,6 +92,11 @@ def picks(name: str, resources: list[Resource]) -> list[Resource]:
     return same_id or [resource for resource in resources if resource.get("name") == name]
 
 
+def external_networks(want: Want, found: Found) -> list[str]:
+    """Return the ids of what the site file names as the outside: none where it is not seen, several of one name."""
+    return [network["id"] for network in picks(want["external"], found["external network"])]
+
+
 def pick(kind: str, name: str, resources: list[Resource]) -> Resource | None:
     """Return the one with that id, or else the first with that name."""
     return next(iter(picks(name, resources)), None)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from ..plan import Step, step
 from .address import plan_address
-from .found import full_name, interface, is_ours, match, picks, security_group_rules
+from .found import external_networks, full_name, interface, is_ours, match, security_group_rules
 from .plan_hosts import plan_attachment, plan_port, plan_server, plan_volume
 from .shapes import Found, Rule, Want
 from .steps import adoption, changed, simple
@@ -76,7 +76,7 @@ def plan_router(want: Want, found: Found) -> Step:
     if router is None:
         return simple("router", want["name"], router, refusal, f"to {want['external']}")
     changes = adoption("router", router, want, found)
-    external = [network["id"] for network in picks(want["external"], found["external network"])]
+    external = external_networks(want, found)
     gateway = (router.get("external_gateway_info") or {}).get("network_id")
     if gateway is None:
         changes.append(f"connect it to {want['external']}")

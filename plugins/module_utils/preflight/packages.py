@@ -40,7 +40,8 @@ def run(arguments: Sequence[str]) -> tuple[int, str]:
 def installed(packages: Sequence[str], command: Run = run) -> list[str]:
     """Return those of the packages that are installed."""
     _, known = command(["dpkg-query", "--show", "--showformat", FORMAT, "--", *packages]) if packages else (0, "")
-    return [package for package in packages if not missing([package], known)]
+    absent = missing(packages, known)
+    return [package for package in packages if package not in absent]
 
 
 def problems(
