@@ -1,8 +1,8 @@
 #!/bin/bash
 # Servers, volumes and attachments on a real OpenStack control plane: openstack_site against the ordinary playbook, which
 # loops openstack.cloud.server, volume and server_volume. Both sides in turns in one run: create, then run again without
-# a change; then openstack_site alone with 5 and 40 hosts, to show how it grows.
-# usage: benchmarks/provision.sh [hosts, default 20]   (about 15 minutes for 20)
+# a change; then openstack_site alone with 5, 40 and 80 hosts, to show how it grows.
+# usage: benchmarks/provision.sh [hosts, default 20]   (about 20 minutes for 20)
 #
 # To know when reading the figures:
 # - Compared is what the tasks take: three loops against one task. Both sides also pay the start of Ansible, ours that of

@@ -18,7 +18,7 @@ import yaml
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
 ORDINARY = "ordinary"
-GROWTH = (5, 40)
+GROWTH = (5, 40, 80)
 GOALS = {"create": 5, "no_change": 30}
 
 
@@ -33,7 +33,7 @@ def site(hosts: int) -> dict:
         )
     ]
     replicas = hosts - len(entries)
-    for letter, start in zip("abc", range(0, replicas, 16), strict=False):
+    for letter, start in zip("abcde", range(0, replicas, 16), strict=False):
         entries.append(
             {
                 "name": f"replica-{letter}",

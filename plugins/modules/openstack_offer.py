@@ -60,7 +60,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 offer:
-  description: What there is, C(images), C(flavors), C(networks), C(volume_types), C(zones), C(addresses), C(quota).
+  description: What there is, C(images), C(flavors), C(networks), C(volume_types), C(zones), C(volume_zones), C(shared_networks),
+      C(addresses), C(quota).
   returned: success
   type: dict
 choice:

@@ -251,6 +251,8 @@ def main() -> None:
     answer["api_calls"] = {
         method: answer["api_calls"].get(method, 0) for method in ("GET", "POST", "PUT", "DELETE", "logins")
     }
+    for sentence in answer.pop("warnings", []):
+        module.warn(sentence)
     if failure:
         # Ansible prints all of a failure: the plan would bury what is wrong.
         told = {key: answer[key] for key in ("changed", "api_calls", "seconds", "diff") if key in answer}

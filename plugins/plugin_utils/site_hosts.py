@@ -33,7 +33,9 @@ def known(
     for server in servers:
         marks = server["metadata"]
         if marks.get(SITE) == site_name and HOST in marks:
-            own = [entry["addr"] for entries in server["addresses"].values() for entry in entries]
+            entries = [entry for network in server["addresses"].values() for entry in network]
+            # The hosts speak IPv4 to each other.
+            own = [entry["addr"] for entry in entries if entry["version"] == 4]
             public = floating.get(server["id"], "")
             hosts[marks[HOST]] = {
                 "address": next((address for address in own if address != public), ""),
@@ -53,10 +55,15 @@ def site_variables(schema: Schema, site: dict[str, Any], cloud: dict[str, Any]) 
     bastion = next((host["name"] for host in site["hosts"] if set(entries).intersection(host["groups"])), "")
     if site["provider"] == "openstack":
         public = next(host for host in site["hosts"] if host["public"])
+        inside = {name: host["address"] for name, host in cloud.get("hosts", {}).items()}
+        # In a network of others a host is reached at the address that it has there.
+        entrance = inside if site_file.existing_network(site) else {}
         addresses = {
             # Never what the public name leads to: until the switch that is another site.
-            "site_public_address": floating_ip(cloud, public["name"]) or public["address"],
-            "site_bastion_address": floating_ip(cloud, bastion),
+            "site_public_address": floating_ip(cloud, public["name"])
+            or inside.get(public["name"])
+            or public.get("address", ""),
+            "site_bastion_address": floating_ip(cloud, bastion) or entrance.get(bastion, ""),
             "site_cloud_problem": cloud.get("problem", ""),
         }
     else:
@@ -118,7 +125,7 @@ def host_variables(schema: Schema, site: dict[str, Any], host: dict[str, Any], c
             # A name of that configuration, which role openstack writes.
             "ansible_host": f"{site['name']}-{host['name']}",
             "ansible_ssh_common_args": f"-F {shlex.quote(str(configuration))}",
-            "host_address": server.get("address") or host["address"],
+            "host_address": server.get("address") or host.get("address", ""),
             "host_volumes": [
                 openstack_volume(volume, server.get("volumes", {}).get(volume["name"])) for volume in host["volumes"]
             ],

@@ -91,8 +91,7 @@ def test_only_what_the_site_needs_is_open(shared):
         (site, "tcp", 22, f"{site}-bastion", None),
         (site, "icmp", 8, site, None),
         (f"{site}-bastion", "tcp", 22, None, "172.16.0.0/12"),
-        (f"{site}-public", "tcp", 443, None, "0.0.0.0/0"),
-        (f"{site}-public", "tcp", 80, None, "0.0.0.0/0"),
+        *((f"{site}-public", "tcp", port, None, network) for port in (443, 80) for network in ("0.0.0.0/0", "::/0")),
     }
     port = next(port for port in shared.listing()["port"] if port.name == f"{site}-database")
     assert {names[group] for group in port.security_group_ids} == {site, f"{site}-database"}
@@ -132,6 +131,9 @@ def test_each_attribute_is_changed_in_place(site):
     group = next(group for group in site.listing()["server group"])
     assert group.policy == "soft-anti-affinity"
     assert set(group.member_ids) == {site.server("replica1").id, site.server("replica2").id}
+    # The cloud has one machine.
+    together = f"{site.name}-replica1, {site.name}-replica2 run on one machine of the cloud, and fall with it"
+    assert any(together in sentence for sentence in site.run(check=True)["warnings"])
     bastion = next(group for group in site.listing()["security group"] if group.name == f"{site.name}-bastion")
     assert [rule["remote_ip_prefix"] for rule in bastion.security_group_rules if rule["direction"] == "ingress"] == [
         "198.51.100.0/24"

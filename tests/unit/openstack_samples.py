@@ -75,7 +75,12 @@ EXTERNAL = {"id": "external-1", "name": "public"}
 OFFER = Found(
     PROJECT,
     {
-        "image": [{"id": "image-1", "name": "Debian 13"}, {"id": "image-2", "name": "Ubuntu 24.04"}],
+        "image": [
+            {"id": "image-1", "name": "Debian 13", "status": "active"},
+            {"id": "image-2", "name": "Ubuntu 24.04", "status": "active"},
+        ],
+        "any image": [],
+        "hidden image": [],
         "volume type": [{"id": "type-1", "name": "fast"}],
         "availability zone": [{"name": "nova"}],
     },

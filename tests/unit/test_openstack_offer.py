@@ -46,6 +46,8 @@ OFFER = {
     "flavors": [flavor("large", 8192), flavor("small", 2048), flavor("medium", 4096), flavor("huge", 65536, 16)],
     "networks": ["public"],
     "volume_types": ["bulk", "fast"],
+    "volume_zones": ["nova"],
+    "shared_networks": [],
     "zones": ["nova"],
     "addresses": [{"address": "172.24.4.10", "network": "public"}, {"address": "172.24.4.11", "network": "public"}],
     "quota": {},
@@ -99,6 +101,30 @@ def test_what_the_cloud_does_not_offer_is_said_and_not_invented(key, value, miss
     text = written({**OFFER, key: value})
     assert said in text
     assert any(missing in line for line in problems(text))
+
+
+def test_a_cloud_without_floating_ips_lends_a_network_of_its_own():
+    shared = [{"name": "campus", "cidr": "10.20.0.0/24"}]
+    text = written({**OFFER, "networks": [], "addresses": [], "shared_networks": shared})
+    assert problems(text) == [] and "MISSING" not in text
+    site = schema.effective(DEMO, yaml.safe_load(text)["site"])
+    assert site["openstack"]["network"] == {"existing": "campus", "cidr": "10.20.0.0/24", "dns": []}
+    assert [host.get("address") for host in site["hosts"]] == [None] * 5
+
+
+@pytest.mark.parametrize(
+    ("zones", "volume_zones", "zone"),
+    [
+        (["nova"], ["nova"], None),
+        (["hall"], ["hall", "nova"], "hall"),
+        (["a", "b"], ["b"], "b"),
+        (["a", "b"], ["nova"], None),
+        ([], [], None),
+    ],
+)
+def test_a_zone_is_named_where_the_clouds_own_choices_may_differ(zones, volume_zones, zone):
+    text = written({**OFFER, "zones": zones, "volume_zones": volume_zones})
+    assert yaml.safe_load(text)["site"]["openstack"].get("availability_zone") == zone
 
 
 def test_without_a_free_address_one_is_allocated_where_the_quota_has_one():
@@ -179,7 +205,7 @@ def test_an_offer_is_read_from_what_the_services_list():
                 "status": "active",
                 "created_at": "2026",
                 "min_disk": 3,
-                "virtual_size": 4 * module.GIB + 1,
+                "virtual_size": 4 * 1024**3 + 1,
                 "os_distro": "debian",
                 "os_admin_user": "admin",
             },
@@ -192,6 +218,15 @@ def test_an_offer_is_read_from_what_the_services_list():
         "external network": [{"id": "n", "name": "public"}],
         "volume type": [{"name": "__DEFAULT__"}, {"name": "fast"}],
         "availability zone": [{"name": "nova"}],
+        "volume zone": [{"name": "nova"}],
+        "any network": [
+            {"id": "n", "name": "public", "shared": False},
+            {"id": "m", "name": "campus", "shared": True},
+        ],
+        "any subnet": [
+            {"network_id": "m", "cidr": "10.20.0.0/24", "ip_version": 4},
+            {"network_id": "m", "cidr": "fd00:20::/64", "ip_version": 6},
+        ],
         "address": [
             {"floating_ip_address": address, "floating_network_id": "n", "port_id": port}
             for address, port in (("172.24.4.100", None), ("172.24.4.20", None), ("172.24.4.3", "p"))
@@ -206,6 +241,7 @@ def test_an_offer_is_read_from_what_the_services_list():
     assert [(image["id"], image["least_disk_gib"], image["user"]) for image in offer["images"]] == [("1", 5, "admin")]
     assert offer["flavors"] == [{"name": "small", "memory_mib": 2048, "cores": 1, "disk_gib": 20}]
     assert offer["volume_types"] == ["fast"]
+    assert offer["shared_networks"] == [{"name": "campus", "cidr": "10.20.0.0/24"}]
     assert [entry["address"] for entry in offer["addresses"]] == ["172.24.4.20", "172.24.4.100"]
     assert offer["quota"] == {"servers": 6, "volumes": 0, "floating IPs": 5}
 
@@ -229,6 +265,10 @@ OFFERS = strategies.fixed_dictionaries(
         "networks": strategies.lists(NAMES, max_size=3, unique=True),
         "volume_types": strategies.lists(NAMES, max_size=3, unique=True),
         "zones": strategies.lists(NAMES, max_size=3, unique=True),
+        "volume_zones": strategies.lists(NAMES, max_size=3, unique=True),
+        "shared_networks": strategies.lists(
+            strategies.fixed_dictionaries({"name": NAMES, "cidr": strategies.just("10.20.0.0/24")}), max_size=2
+        ),
         "addresses": strategies.just([]) | strategies.just(OFFER["addresses"]),
         "quota": strategies.fixed_dictionaries(
             {},

@@ -182,6 +182,7 @@ def test_a_sound_site_on_a_cloud_is_complete() -> None:
         "user": "debian",
         "network": {"cidr": "192.168.77.0/24", "external": "c", "dns": []},
         "ssh_from": ["198.51.100.0/24"],
+        "config_drive": False,
         "new_address": False,
         "adopt": [],
     }

@@ -97,6 +97,21 @@ def external_networks(want: Want, found: Found) -> list[str]:
     return [network["id"] for network in picks(want["external"], found["external network"])]
 
 
+def existing_network(want: Want, found: Found) -> tuple[Resource | None, list[Resource]]:
+    """Return the network of others that the servers get ports in, and those of its subnets that they get addresses of.
+
+    That is the one IPv4 subnet that the site file names, and all for IPv6.
+    """
+    network = pick("network", want["existing"], found["any network"])
+    subnets = [entry for entry in found["any subnet"] if network and entry["network_id"] == network["id"]]
+    return network, [entry for entry in subnets if entry["ip_version"] == 6 or entry["cidr"] == want["cidr"]]
+
+
+def port_addresses(port: Resource) -> list[str]:
+    """Return the addresses of a port, those for IPv4 first."""
+    return sorted((fixed["ip_address"] for fixed in port["fixed_ips"]), key=lambda address: ":" in address)
+
+
 def pick(kind: str, name: str, resources: list[Resource]) -> Resource | None:
     """Return the one with that id, or else the first with that name."""
     return next(iter(picks(name, resources)), None)
@@ -179,7 +194,7 @@ def result(want: Want, found: Found) -> dict[str, Server]:
             }
             servers[host["host"]] = {
                 "id": server["id"],
-                "address": host["address"],
+                "address": port_addresses(port)[0] if port else host["address"] or "",
                 "status": server["status"],
                 "floating_ip": (outside or [""])[0],
                 "volumes": volumes,

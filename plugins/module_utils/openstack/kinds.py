@@ -38,6 +38,9 @@ KINDS = {
     "volume type": Kind("block_storage", "/types", "volume_types", "volume_type"),
     "network": Kind("network", "/networks", "networks", "network", of_project=True),
     "external network": Kind("network", "/networks", "networks", "network", parameters=(("router:external", True),)),
+    # Also those of the cloud and of other projects that this one may use.
+    "any network": Kind("network", "/networks", "networks", "network"),
+    "any subnet": Kind("network", "/subnets", "subnets", "subnet"),
     "subnet": Kind("network", "/subnets", "subnets", "subnet", of_project=True),
     "router": Kind("network", "/routers", "routers", "router", of_project=True),
     "security group": Kind("network", "/security-groups", "security_groups", "security_group", of_project=True),
@@ -62,6 +65,21 @@ KINDS = {
         "network", "/floatingips", "floatingips", "floatingip", of_project=True, same=("description", "port_id")
     ),
     "image": Kind("image", "/images", "images", "image", parameters=(("status", "active"),)),
+    # Also what others have published or shared, and what nobody may use any more.
+    "any image": Kind(
+        "image",
+        "/images",
+        "images",
+        "image",
+        parameters=(("visibility", "all"), ("member_status", "all"), ("status", "in:active,deactivated")),
+    ),
+    "hidden image": Kind(
+        "image",
+        "/images",
+        "images",
+        "image",
+        parameters=(("visibility", "all"), ("member_status", "all"), ("os_hidden", "true")),
+    ),
 }
 
 

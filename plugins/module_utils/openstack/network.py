@@ -8,7 +8,7 @@ import functools
 
 from .address import choose_address
 from .cloud import CloudError
-from .found import interface, security_group_rules
+from .found import existing_network, interface, security_group_rules
 from .run import Run
 from .shapes import Host, Resource
 from .wanted import automatic_pool
@@ -26,6 +26,10 @@ class Network:
     def add(self) -> None:
         """Add network, router, security groups and subnet."""
         site = self.run.want["name"]
+        if self.run.want["existing"]:
+            self._add_security_groups()
+            self.run.work.have(("subnet", site), {})
+            return
         self.run.add("network", site, lambda: self.run.create("network"), self.run.adopt_by_description)
         self._add_router()
         self._add_security_groups()
@@ -117,7 +121,7 @@ class Network:
             {
                 "security_group_id": groups[name]["id"],
                 "direction": "ingress",
-                "ethertype": "IPv4",
+                "ethertype": "IPv6" if ":" in network else "IPv4",
                 "protocol": protocol,
                 "port_range_min": first,
                 "port_range_max": last,
@@ -170,22 +174,36 @@ class Network:
         )
 
     def _create_ports(self, hosts: list[Host]) -> dict[str, Resource]:
-        site = self.run.want["name"]
-        subnet, network = self.run.id("subnet", site), self.run.id("network", site)
-        made = self.run.cloud.create_many(
-            "port",
-            [
-                {
-                    "name": host["name"],
-                    "description": self.run.want["mark"],
-                    "network_id": network,
-                    "fixed_ips": [{"subnet_id": subnet, "ip_address": host["address"]}],
-                    "security_groups": self._port_groups(host),
-                }
-                for host in hosts
-            ],
-        )
+        network, subnets = self._place()
+        bodies = [
+            {
+                "name": host["name"],
+                "description": self.run.want["mark"],
+                "network_id": network,
+                "fixed_ips": [
+                    {"subnet_id": subnet, **({"ip_address": host["address"]} if host["address"] and first else {})}
+                    for subnet, first in subnets
+                ],
+                "security_groups": self._port_groups(host),
+            }
+            for host in hosts
+        ]
+        if any(not first for _subnet, first in subnets):
+            # Neutron answers 500 where one call makes ports in a subnet whose IPv6 addresses follow from their MAC.
+            made = [self.run.cloud.create("port", body) for body in bodies]
+        else:
+            made = self.run.cloud.create_many("port", bodies)
         return {port["name"]: port for port in made}
+
+    def _place(self) -> tuple[str, list[tuple[str, bool]]]:
+        """Return the network of the ports and its subnets, of each whether the hosts' own addresses are in it."""
+        site = self.run.want["name"]
+        if not self.run.want["existing"]:
+            return self.run.id("network", site), [(self.run.id("subnet", site), True)]
+        network, subnets = existing_network(self.run.want, self.run.found)
+        if network is None:
+            raise CloudError(f"network {self.run.want['existing']}: was removed meanwhile; run this again")
+        return network["id"], [(subnet["id"], subnet["ip_version"] == 4) for subnet in subnets]
 
     def add_address(self, host: Host) -> None:
         """Add the step that gives a host the address that it is reached at from outside."""

@@ -9,6 +9,8 @@ An offer has the shape ::
     {"images": [{"id", "name", "distribution", "version", "created_at", "least_disk_gib", "user"}],
      "flavors": [{"name", "memory_mib", "cores", "disk_gib"}],
      "networks": [name of an external network], "volume_types": [name], "zones": [name],
+     "volume_zones": [name of a zone of block storage],
+     "shared_networks": [{"name", "cidr"}],   # of the cloud, in which the project may have ports
      "addresses": [{"address", "network"}],   # floating IPs of the project that nobody uses
      "quota": {resource: what is left},   # by the words of quotas.quotas(); without what has no limit
      "controller": address from which this machine reaches the cloud, or ""}
@@ -24,10 +26,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
+from .image_choice import least_disk_gib
 from .quotas import quotas
 from .shapes import Found
 
-GIB = 1024**3
 # A Debian with the services of the largest host and room for logs.
 BOOT_GIB = 10
 # Kinds of cloud.Cloud.find().
@@ -37,6 +39,9 @@ ASKED = (
     "external network",
     "volume type",
     "availability zone",
+    "volume zone",
+    "any network",
+    "any subnet",
     "address",
     "compute limits",
     "volume quota",
@@ -81,6 +86,9 @@ def choose(offer: Mapping[str, Any], hosts: Sequence[WantedHost]) -> dict[str, A
         "boot_volume_gib": boot_gib if diskless else None,
         "diskless": sorted(set(diskless)),
         "network": network,
+        # For clouds without floating IPs.
+        "existing": None if network else next(iter(offer["shared_networks"]), None),
+        "zone": choose_zone(offer["zones"], offer["volume_zones"]),
         "address": addresses[0]["address"] if addresses else None,
         "ssh_from": f"{offer['controller']}/32" if offer["controller"] else None,
         "hosts": [
@@ -105,9 +113,7 @@ def read(cloud: str, found: Found, controller: str) -> dict[str, Any]:
                 "version": image.get("os_version") or "",
                 "created_at": image["created_at"],
                 "user": image.get("os_admin_user") or "",
-                "least_disk_gib": max(
-                    image.get("min_disk") or 0, math.ceil((image.get("virtual_size") or image.get("size") or 0) / GIB)
-                ),
+                "least_disk_gib": least_disk_gib(image),
             }
             for image in found["image"]
             if image["status"] == "active"
@@ -121,6 +127,16 @@ def read(cloud: str, found: Found, controller: str) -> dict[str, Any]:
         # Cinder's own stand-in for a cloud without types begins with underscores.
         "volume_types": sorted(entry["name"] for entry in found["volume type"] if not entry["name"].startswith("__")),
         "zones": sorted(zone["name"] for zone in found["availability zone"]),
+        "volume_zones": sorted(zone["name"] for zone in found["volume zone"]),
+        "shared_networks": sorted(
+            (
+                {"name": entry["name"], "cidr": subnet["cidr"]}
+                for entry in found["any network"]
+                for subnet in found["any subnet"]
+                if entry.get("shared") and subnet["network_id"] == entry["id"] and subnet["ip_version"] == 4
+            ),
+            key=lambda entry: (entry["name"], entry["cidr"]),
+        ),
         "addresses": sorted(
             (
                 {"address": entry["floating_ip_address"], "network": networks.get(entry["floating_network_id"], "")}
@@ -160,6 +176,15 @@ def choose_image(images: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
     image = fitting[-1]
     unique = sum(other["name"] == image["name"] for other in images) == 1
     return {**image, "value": image["name"] if unique else image["id"]}
+
+
+def choose_zone(zones: Sequence[str], volume_zones: Sequence[str]) -> str | None:
+    """Return the zone that the site file must name, or None where the cloud's own choice does.
+
+    Left to the cloud, a volume can be in another zone than its server, and some clouds attach within a zone only.
+    """
+    both = sorted(set(zones) & set(volume_zones))
+    return both[0] if both and len({*zones, *volume_zones}) > 1 else None
 
 
 def choose_flavors(
@@ -230,9 +255,8 @@ def shortages(choice: Mapping[str, Any], quota: Mapping[str, int]) -> list[str]:
         **(needs(flavors, choice["hosts"]) if all(flavors) else {"servers": count_of_servers}),
         "volumes": len(volumes) + (count_of_servers if boot_gib else 0),
         "GiB of volumes": sum(volume["gib"] for volume in volumes) + count_of_servers * boot_gib,
-        "networks": 1,
-        "routers": 1,
-        "floating IPs": 0 if choice["address"] else 1,
+        **({} if choice["existing"] else {"networks": 1, "routers": 1}),
+        "floating IPs": 0 if choice["address"] or choice["existing"] else 1,
     }
     return [
         f"{count} {resource} needed, {quota[resource]} left"

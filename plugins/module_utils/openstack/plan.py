@@ -18,12 +18,9 @@ UNNAMED = "the site file does not name it; left alone"
 
 def plan(want: Want, found: Found) -> list[Step]:
     """Return the steps that lead from what was found to what is wanted. Never a removal."""
-    steps = [
-        plan_key_pair(want, found),
-        plan_network(want, found),
-        plan_subnet(want, found),
-        plan_router(want, found),
-    ]
+    steps = [plan_key_pair(want, found)]
+    if not want["existing"]:
+        steps += [plan_network(want, found), plan_subnet(want, found), plan_router(want, found)]
     steps += [plan_security_group(name, want, found) for name in want["security_groups"]]
     for name in want["server_groups"]:
         exists, refusal = match("server group", name, want, found)

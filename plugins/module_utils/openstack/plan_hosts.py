@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..plan import Step, step
-from .found import attached_to, fault, match, pick, source
+from .found import attached_to, existing_network, fault, match, pick, port_addresses, source
 from .shapes import Found, Host, Resource, Volume, Want
 from .steps import adoption, changed, simple
 from .wanted import BOOT_VOLUME, IMAGE
@@ -94,9 +94,19 @@ def plan_port(host: Host, want: Want, found: Found) -> Step:
     name = host["name"]
     port, refusal = match("port", name, want, found)
     if port is None:
-        return simple("port", name, port, refusal, host["address"])
-    addresses = [fixed["ip_address"] for fixed in port["fixed_ips"]]
-    if host["address"] not in addresses:
+        return simple("port", name, port, refusal, host["address"] or f"an address of {want['existing']}")
+    addresses = port_addresses(port)
+    if want["existing"]:
+        network, _subnets = existing_network(want, found)
+        if network and port["network_id"] != network["id"]:
+            return step(
+                "port",
+                name,
+                "refuse",
+                f"is in another network than {want['existing']}, and servers do not move between networks; set "
+                "site.openstack.network back, or destroy the site (its volumes stay) and deploy it again",
+            )
+    if host["address"] and host["address"] not in addresses:
         return step(
             "port",
             name,
@@ -118,7 +128,7 @@ def plan_port(host: Host, want: Want, found: Found) -> Step:
     names = {group["id"]: group["name"] for group in found["security group"]}
     if sorted(names.get(group, group) for group in port["security_groups"]) != host["security_groups"]:
         changes.append("security groups " + ", ".join(host["security_groups"]))
-    return changed("port", name, changes, host["address"])
+    return changed("port", name, changes, ", ".join(addresses))
 
 
 def _is_router_port(port: Resource) -> bool:
@@ -128,7 +138,7 @@ def _is_router_port(port: Resource) -> bool:
 def plan_server(host: Host, want: Want, found: Found) -> Step:
     name = host["name"]
     server, refusal = match("server", name, want, found)
-    words = f"{host['flavor']}, {host['address']}"
+    words = ", ".join(filter(None, (host["flavor"], host["address"])))
     if server is None:
         return simple("server", name, server, refusal, words)
     if server.get("OS-EXT-STS:task_state") == "deleting":

@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ..plan import Step
-from .found import identifiers, instead, pick, picks, source
+from .found import existing_network, identifiers, instead, pick, picks, source
+from .image_choice import IMAGES, choose_image, image_problems, least_disk_gib
 from .quotas import NETWORK_QUOTAS, quota_problems
 from .shapes import Found, Host, Resource, Volume, Want
 
@@ -22,7 +23,7 @@ def asked(steps: list[Step], want: Want) -> tuple[str, ...]:
     blocks = {("volume", "create"), ("volume", "change"), ("snapshot", "create")} & actions
     boots = servers and any(host["boot_volume_gib"] for host in want["hosts"])
     needed = {
-        "image": servers,
+        **dict.fromkeys(IMAGES, servers),
         "availability zone": servers and bool(want["zone"]),
         "compute limits": servers or ("server group", "create") in actions,
         "volume zone": ("volume", "create") in actions and bool(want["zone"]),
@@ -57,8 +58,10 @@ def _unknown_things(steps: list[Step], want: Want, found: Found, offer: Found) -
 
     action = {(entry["kind"], entry["name"]): entry["action"] for entry in steps}
     if "image" in offer:
-        yield from unclear("site.openstack.image", "image", want["image"], offer["image"])
-    if action["router", want["name"]] == "create" or "create" in {
+        yield from image_problems(want["image"], offer, want["cloud"])
+    if want["existing"]:
+        yield from _existing_network_problems(steps, want, found, unclear)
+    elif action["router", want["name"]] == "create" or "create" in {
         action["address", host["name"]] for host in want["hosts"] if host["outside"]
     }:
         yield from unclear(
@@ -83,12 +86,36 @@ def _unknown_things(steps: list[Step], want: Want, found: Found, offer: Found) -
                 yield from _source_problems(volume, want, found)
 
 
+def _existing_network_problems(
+    steps: list[Step], want: Want, found: Found, unclear: Callable[[str, str, str, list[Resource]], Iterator[str]]
+) -> Iterator[str]:
+    """Yield why servers cannot get ports in a network of others."""
+    path, name = "site.openstack.network", want["existing"]
+    yield from unclear(f"{path}.existing", "network", name, found["any network"])
+    network, subnets = existing_network(want, found)
+    if network is None or len(picks(name, found["any network"])) > 1:
+        return
+    if not any(subnet["ip_version"] == 4 for subnet in subnets):
+        own = [entry for entry in found["any subnet"] if entry["network_id"] == network["id"]]
+        there = sorted(entry["cidr"] for entry in own if entry["ip_version"] == 4)
+        yield (
+            f"{path}.cidr: {want['cidr']} is no subnet of the network {name}; "
+            + (f"write one of {', '.join(there)}" if there else "it has none for IPv4 that this project sees")
+        )
+    creates = any((entry["kind"], entry["action"]) == ("port", "create") for entry in steps)
+    if creates and network.get("port_security_enabled") is False:
+        yield (
+            f"{path}.existing: the network {name} has port security off, so that no security group would protect the "
+            "servers; name another network, or have it switched on"
+        )
+
+
 def _too_small(host: Host, want: Want, found: Found, offer: Found) -> Iterator[str]:
     """Yield what of a new host is less than its image demands."""
-    image, flavor = pick("image", want["image"], offer["image"]), pick("flavor", host["flavor"], found["flavor"])
+    image, flavor = choose_image(want["image"], offer), pick("flavor", host["flavor"], found["flavor"])
     if image is None or flavor is None:
         return
-    disk, memory = image.get("min_disk") or 0, image.get("min_ram") or 0
+    disk, memory = least_disk_gib(image), image.get("min_ram") or 0
     if host["boot_volume_gib"] and host["boot_volume_gib"] < disk:
         yield (
             f"{host['path']}.boot_volume_gib: {host['boot_volume_gib']} is less than the image {want['image']} "

@@ -11,6 +11,7 @@ from typing import Any
 from ..plan import Step
 from .cloud import Cloud, CloudError
 from .found import match, pick
+from .image_choice import choose_image
 from .plan_hosts import STEADY_VOLUME
 from .shapes import Found, Resource, Want
 from .work import Key, Until, Work
@@ -108,6 +109,13 @@ class Run:
         if resource is None:
             raise CloudError(f"{kind} {name}: was removed meanwhile; run this again")
         return str(resource["id"])
+
+    def image(self) -> str:
+        """Return the id of the image of new servers."""
+        image = choose_image(self.want["image"], self.offer)
+        if image is None:
+            raise CloudError(f"image {self.want['image']}: was removed meanwhile; run this again")
+        return str(image["id"])
 
     def gateway(self) -> Resource:
         """Return the outside that routers lead to."""

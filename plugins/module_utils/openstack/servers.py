@@ -59,7 +59,7 @@ class Servers:
         return server
 
     def _create_server(self, host: Host) -> Resource:
-        image = self.run.pick("image", self.run.want["image"])
+        image = self.run.image()
         body: dict[str, Any] = {
             "name": host["name"],
             "flavorRef": self.run.pick("flavor", host["flavor"]),
@@ -81,6 +81,8 @@ class Servers:
             body["block_device_mapping_v2"] = [boot]
         else:
             body["imageRef"] = image
+        if self.run.want["config_drive"]:
+            body["config_drive"] = True
         if self.run.want["zone"]:
             body["availability_zone"] = self.run.want["zone"]
         user_data = self.run.settings.user_data.get(host["host"])

@@ -56,7 +56,8 @@ class Host(TypedDict):
     host: str
     path: str
     flavor: str
-    address: str
+    # None where the network chooses it.
+    address: str | None
     security_groups: list[str]
     boot_volume_gib: int | None
     volume_type: str | None
@@ -92,10 +93,14 @@ class Want(TypedDict):
     public_key: str
     cloud: str
     image: str
+    # A network that is not the site's own but gets its ports, or "". Without one, the outside of the site's router.
+    existing: str
     external: str
     cidr: str
     dns: list[str]
     zone: str | None
+    # Whether servers get what cloud-init reads on a disk, and need no metadata service.
+    config_drive: bool
     new_address: bool
     adopt: set[str]
     security_groups: dict[str, list[Rule]]

@@ -16,7 +16,7 @@ from typing import Any, TypedDict
 from ..firewall import Firewall
 from ..plan import Step, table, writes
 from .cloud import Cloud, CloudError
-from .found import result
+from .found import match, result
 from .plan import plan
 from .problems import asked, problems
 from .provision import Provision
@@ -57,6 +57,7 @@ class Answer(TypedDict, total=False):
     servers: dict[str, Server]
     strangers: list[str]
     api_calls: Mapping[str, int]
+    warnings: list[str]
     seconds: float
     diff: dict[str, str]
 
@@ -71,6 +72,9 @@ def kinds_of(want: Want, absent: bool) -> list[str]:
             unused.add("server group")
         if not any(volume["from"] for volume in want["volumes"]):
             unused.add("snapshot")
+        if want["existing"]:
+            unused |= {"network", "subnet", "router", "external network"}
+            return [*(kind for kind in LISTED if kind not in unused), "any network", "any subnet"]
     return [kind for kind in LISTED if kind not in unused]
 
 
@@ -107,6 +111,22 @@ def run(request: Request, answer: Answer) -> None:
         _plan_and_apply(request, answer, write)
 
 
+def together(want: Want, found: Found) -> Iterator[str]:
+    """Yield a sentence for each machine of the cloud that holds several hosts which should be apart."""
+    for group in want["server_groups"]:
+        machines: dict[str, list[str]] = {}
+        for host in want["hosts"]:
+            server, _refusal = match("server", host["name"], want, found)
+            if host["server_group"] == group and server and server.get("hostId"):
+                machines.setdefault(server["hostId"], []).append(host["name"])
+        for names in machines.values():
+            if len(names) > 1:
+                yield (
+                    f"{', '.join(names)} run on one machine of the cloud, and fall with it. Where the cloud has others, "
+                    f"remove one server (openstack server delete {names[-1]}; its volumes stay) and run this again"
+                )
+
+
 def _plan_and_apply(request: Request, answer: Answer, write: Callable[[], None]) -> None:
     want = wanted(
         request.site, request.firewall, request.public_key, request.recreate_failed, request.spread, request.bastion
@@ -137,6 +157,8 @@ def _plan_and_apply(request: Request, answer: Answer, write: Callable[[], None])
             "missing_hosts": [host["name"] for host in want["hosts"] if host["host"] not in servers],
         }
     )
+    if not request.absent:
+        answer["warnings"] = list(together(want, found))
     if refused:
         raise CloudError("nothing was changed:\n" + "\n".join(refused))
     if not answer["changed"]:

@@ -23,6 +23,9 @@ IMAGE, BOOT_VOLUME = "imaging_repository_image", "imaging_repository_boot_volume
 # The subnet hands out these few addresses itself (routers, DHCP); the hosts' addresses come after them.
 AUTOMATIC_ADDRESSES = (2, 15)
 
+# Neutron has a rule for each family of addresses.
+EVERYBODY = ("0.0.0.0/0", "::/0")
+
 
 def mark(site_name: str) -> str:
     """Return the description of what neutron has of a site."""
@@ -48,6 +51,7 @@ def wanted(
     of the host through which operators reach the others, or "".
     """
     name, cloud = site["name"], site["openstack"]
+    existing = cloud["network"].get("existing", "")
     again = set(recreate_failed)
     apart = [group for group in spread if any(group in host["groups"] for host in site["hosts"])]
     hosts: list[Host] = []
@@ -55,7 +59,12 @@ def wanted(
     for host in site["hosts"]:
         full_name, path = f"{name}-{host['name']}", f"site.hosts ({host['name']})"
         outside: Outside | None = None
-        if host["public"]:
+        address = host.get("address")
+        if existing:
+            # An address of another network leads here by what others have set up.
+            if host["public"] and _is_in(site["public"].get("address"), cloud["network"]["cidr"]):
+                address = address or site["public"]["address"]
+        elif host["public"]:
             outside = {"path": "site.public.address", "address": site["public"].get("address")}
         elif host["name"] == bastion:
             outside = {"path": "site.openstack.bastion_address", "address": cloud.get("bastion_address")}
@@ -65,7 +74,7 @@ def wanted(
                 "host": host["name"],
                 "path": path,
                 "flavor": host["flavor"],
-                "address": host["address"],
+                "address": address,
                 "security_groups": sorted(group_name(name, entry) for entry in firewall["hosts"][host["name"]]),
                 "boot_volume_gib": host.get("boot_volume_gib", cloud.get("boot_volume_gib")),
                 "volume_type": cloud.get("volume_type"),
@@ -94,10 +103,12 @@ def wanted(
         "public_key": public_key,
         "cloud": cloud["cloud"],
         "image": cloud["image"],
-        "external": cloud["network"]["external"],
+        "existing": existing,
+        "external": cloud["network"].get("external", ""),
         "cidr": cloud["network"]["cidr"],
         "dns": list(cloud["network"].get("dns") or []),
         "zone": cloud.get("availability_zone"),
+        "config_drive": cloud.get("config_drive", False),
         "new_address": cloud.get("new_address", False),
         "adopt": set(cloud.get("adopt") or []),
         "security_groups": {
@@ -111,6 +122,10 @@ def wanted(
     }
 
 
+def _is_in(address: str | None, cidr: str) -> bool:
+    return address is not None and ipaddress.IPv4Address(address) in ipaddress.IPv4Network(cidr)
+
+
 def security_group(site_name: str, rules: Iterable[FirewallRule]) -> list[Rule]:
     """Return the rules of one firewall as neutron has them: one for each source."""
     made: set[Rule] = set()
@@ -118,7 +133,8 @@ def security_group(site_name: str, rules: Iterable[FirewallRule]) -> list[Rule]:
         # Echo requests are ICMP type 8, code 0; neutron writes type and code where others have ports.
         first, last = (8, 0) if rule["protocol"] == "icmp" else (rule["port"], rule["port"])
         if "cidr" in rule:
-            made.add(Rule(rule["protocol"], first, last, "", rule["cidr"]))
+            networks = EVERYBODY if rule["cidr"] in EVERYBODY else (rule["cidr"],)
+            made.update(Rule(rule["protocol"], first, last, "", network) for network in networks)
         else:
             sources = [group_name(site_name, source) for source in rule["sources"]]
             made.update(Rule(rule["protocol"], first, last, source, "") for source in sources)

@@ -301,7 +301,7 @@ def _with_companions(field: Field, path: str) -> Iterator[tuple[str, Field]]:
 def _check_network(site: Site, report: Report) -> None:
     """Refuse a network in which the hosts do not find their addresses."""
     provider, cidr = report.schema.providers[site["provider"]], network.site_network(site)
-    if not provider.makes or cidr is None:
+    if not provider.makes or cidr is None or network.existing_network(site):
         return
     path = f"site.{provider.name}.network.cidr"
     own = ipaddress.IPv4Network(cidr)
@@ -334,7 +334,7 @@ def _check_addresses(site: Site, report: Report) -> None:
         return
     provider, own = report.schema.providers[site["provider"]], ipaddress.IPv4Network(cidr)
     # The network's own: its name and gateway, on a cloud also its DHCP servers, and the broadcast.
-    first = provider.reserved_addresses
+    first = 0 if network.existing_network(site) else provider.reserved_addresses
     taken = {*itertools.islice(own, first), own[-1]} if first else set()
     paths = {name: path for path, entry in report.entries(site) for name in host_names(entry)}
     owners: dict[str, str] = {}

@@ -38,7 +38,7 @@ def expand(schema: Schema, site: dict[str, Any]) -> dict[str, Any]:
             host = {key: value for key, value in entry.items() if key not in ("count", "absent")}
             if "count" in entry:
                 host["name"] = f"{entry['name']}{replica + 1}"
-            cidr = site_network(site) if provider and provider.makes else None
+            cidr = site_network(site) if provider and provider.makes and not existing_network(site) else None
             address = chosen_address(cidr, position, replica) if cidr else None
             if address:
                 host.setdefault("address", address)
@@ -58,6 +58,12 @@ def expand(schema: Schema, site: dict[str, Any]) -> dict[str, Any]:
 def site_network(site: Mapping[str, Any]) -> str | None:
     """Return the network of a filled site: the key network.cidr of its provider."""
     found = value_at(site, f"{site.get('provider')}.network.cidr")
+    return found if isinstance(found, str) else None
+
+
+def existing_network(site: Mapping[str, Any]) -> str | None:
+    """Return the network that a provider does not make but finds, which then gives the addresses: network.existing."""
+    found = value_at(site, f"{site.get('provider')}.network.existing")
     return found if isinstance(found, str) else None
 
 
