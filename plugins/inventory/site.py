@@ -37,18 +37,26 @@ plugin: imaging.repository.site
 """
 
 import re
+import shlex
+import stat
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible import constants
 from ansible.errors import AnsibleError
 from ansible.plugins.inventory import BaseInventoryPlugin
 from ansible.template import trust_as_template
 from ansible.utils.vars import load_extra_vars
 from ansible_collections.imaging.repository.plugins.module_utils.openstack.wanted import SITE
-from ansible_collections.imaging.repository.plugins.module_utils.site import one_of, paths, resolved_paths
+from ansible_collections.imaging.repository.plugins.module_utils.site import (
+    absolute,
+    one_of,
+    paths,
+    resolved_paths,
+)
 from ansible_collections.imaging.repository.plugins.plugin_utils import features
 from ansible_collections.imaging.repository.plugins.plugin_utils.site_hosts import (
     REPOSITORY,
@@ -57,6 +65,7 @@ from ansible_collections.imaging.repository.plugins.plugin_utils.site_hosts impo
     site_variables,
 )
 
+NAME = "imaging.repository.site"
 DEMO = "demo"
 NO_SITE = "site: no site file given; pass -e @vars/<site>.yml"
 # Not longer than an operator waits for a verb to begin: what needs the cloud asks it again, with more patience.
@@ -66,7 +75,7 @@ CLOUD_PATIENCE_SECONDS = 5
 class InventoryModule(BaseInventoryPlugin):
     """Offers the hosts of one site."""
 
-    NAME = "imaging.repository.site"
+    NAME = NAME
 
     def verify_file(self, path: str) -> bool:
         """Accept files named site.yml, whatever stands before that."""
@@ -79,7 +88,7 @@ class InventoryModule(BaseInventoryPlugin):
         found = features.read()
         self.schema = found.schema
         # A feature that is not sound makes problems of the site that are none.
-        self.problems: list[str] = list(found.problems)
+        self.problems: list[str] = [*found.problems, *settings_problems()]
         self._offer_groups()
         content = {} if self.problems else self._given(path)
         if "site" in content:
@@ -158,7 +167,7 @@ class InventoryModule(BaseInventoryPlugin):
         return [
             f"{path}: '{file}' does not exist; write a path from {REPOSITORY} or an absolute one"
             for path, field, file in paths(self.schema.site, site, "site")
-            if field.exists and not (REPOSITORY / file).exists()
+            if field.exists and not Path(absolute(file, str(REPOSITORY))).exists()
         ]
 
     def _offer_variables(self, content: dict[str, Any]) -> None:
@@ -215,6 +224,22 @@ class InventoryModule(BaseInventoryPlugin):
                 "alone. Add the host to the file, or remove the server by hand"
             )
         return {"hosts": result}
+
+
+def settings_problems() -> list[str]:
+    """Return why the repository's ansible.cfg is not in use: without it the plays have no secrets and hosts no speed."""
+    settings = REPOSITORY / "ansible.cfg"
+    if NAME in constants.VARIABLE_PLUGINS_ENABLED:
+        return []
+    if REPOSITORY.stat().st_mode & stat.S_IWOTH:
+        return [
+            f"ansible: {settings} is ignored, because everybody may write to {REPOSITORY}; take that from others "
+            f"(chmod o-w {shlex.quote(str(REPOSITORY))})"
+        ]
+    return [
+        f"ansible: {settings} is not in use; run this in its folder (cd {shlex.quote(str(REPOSITORY))}), or say "
+        f"export ANSIBLE_CONFIG={shlex.quote(str(settings))}"
+    ]
 
 
 def base_name(site: Any) -> str:

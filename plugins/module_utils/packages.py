@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 LISTS = "/var/lib/apt/lists"
+LOCK_PAUSE_SECONDS = 2
 
 
 def missing(names: Iterable[str], known: str) -> list[str]:
@@ -38,3 +39,18 @@ def fresh(valid_seconds: float, directory: str = LISTS) -> bool:
         return listed and time.time() - os.stat(directory).st_mtime < valid_seconds
     except FileNotFoundError:
         return False
+
+
+def is_locked(output: str) -> bool:
+    """Return whether apt gave up because another program holds one of its locks. It waits itself for that of dpkg only."""
+    return "Could not get lock" in output or "Unable to lock directory" in output
+
+
+def waiting(command: Callable[[], tuple[int, str]], seconds: float) -> tuple[int, str]:
+    """Return status and output of a command of apt, repeated for so long while another program holds a lock."""
+    deadline = time.monotonic() + seconds
+    while True:
+        status, output = command()
+        if not status or not is_locked(output) or time.monotonic() > deadline:
+            return status, output
+        time.sleep(LOCK_PAUSE_SECONDS)

@@ -56,7 +56,13 @@ installed:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.imaging.repository.plugins.module_utils.packages import LISTS, apt_problem, fresh, missing
+from ansible_collections.imaging.repository.plugins.module_utils.packages import (
+    LISTS,
+    apt_problem,
+    fresh,
+    missing,
+    waiting,
+)
 
 FORMAT = "${Package} ${db:Status-Status}\\n"
 
@@ -104,18 +110,30 @@ def install(module: AnsibleModule, names: list[str]) -> None:
     if not updated and not fresh(module.params["lists_valid_seconds"]):
         update(module, apt, environment)
         updated = True
-    code, out, error = module.run_command(command, environ_update=environment)
+    code, out, error = run(module, command, environment)
     if code and not updated:
         # Lists that are younger than a day may name files that the mirror has replaced already.
         update(module, apt, environment)
-        code, out, error = module.run_command(command, environ_update=environment)
+        code, out, error = run(module, command, environment)
     if code:
         module.fail_json(msg=f"packages {', '.join(names)} cannot be installed: {apt_problem(out, error)}")
 
 
+def run(module: AnsibleModule, command: list[str], environment: dict[str, str]) -> tuple[int, str, str]:
+    """Return status, output and errors of a command of apt, for which another one is waited as long as the user allows."""
+    parts = {"out": "", "error": ""}
+
+    def once() -> tuple[int, str]:
+        code, parts["out"], parts["error"] = module.run_command(command, environ_update=environment)
+        return code, parts["error"]
+
+    code, _error = waiting(once, module.params["lock_timeout_seconds"])
+    return code, parts["out"], parts["error"]
+
+
 def update(module: AnsibleModule, apt: list[str], environment: dict[str, str]) -> None:
     """Fetch the lists of packages."""
-    code, out, error = module.run_command([*apt, "update", "--error-on=any"], environ_update=environment)
+    code, out, error = run(module, [*apt, "update", "--error-on=any"], environment)
     if code:
         module.fail_json(msg=f"the lists of packages cannot be fetched: {apt_problem(out, error)}")
     # apt leaves the directory as it is where nothing is new.

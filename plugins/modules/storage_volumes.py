@@ -19,7 +19,8 @@ description:
     C(/var/lib/imaging-repository/storage).
   - The mount units are not required by C(local-fs.target), so a missing volume never holds up a boot. Bind a service to
     its volume with C(RequiresMountsFor=), then it does not start on the empty directory below.
-  - A file system grows online when its device has grown. Nothing ever shrinks, and volumes that are no longer listed
+  - A file system grows online when its device has grown. The kernel is asked to look again at a device that is smaller
+    than I(volumes.gib); how a partition or a logical volume is made larger is said. Nothing ever shrinks, and volumes that are no longer listed
     are left as they are.
 options:
   volumes:
@@ -62,6 +63,20 @@ options:
           - It has no effect on a volume that is already the site's own, so it may stay.
         type: str
         default: ''
+        adopt:
+          description: Name of the site whose volume this is so far; it is taken over from that one on purpose.
+          type: str
+          default: ''
+        copy:
+          description: The volume was made as a copy of another one, which may be of another site.
+          type: bool
+          default: false
+  site:
+    description:
+      - Name of the site. A file C(.imaging-repository-volume) on each volume says of which site it is; one of another
+        site is refused, one that says nothing is taken for this site's.
+    type: str
+    default: ''
   host:
     description: Name of this host in messages.
     type: str
@@ -116,7 +131,8 @@ volumes:
     unit: {description: The systemd unit that mounts it., type: str, sample: srv-images.mount}
     size_bytes: {description: Size of the device in bytes., type: int, sample: 107374182400}
     actions:
-      description: What was done, or would be done in check mode; any of C(wipe), C(format), C(unit), C(mount), C(grow).
+      description: What was done, or would be done in check mode; any of C(wipe), C(format), C(unit), C(mount), C(mark),
+        C(grow).
       type: list
       elements: str
       sample: [format, unit, mount]
@@ -152,7 +168,7 @@ def manage(module: AnsibleModule) -> dict[str, object]:
     """Examines all volumes, then changes what has to change; raises Failed with one line for each refusal."""
     host = module.params["host"]
     volumes = [
-        model.Volume(**{key: value for key, value in entry.items() if value is not None})
+        model.Volume(site=module.params["site"], **{key: value for key, value in entry.items() if value is not None})
         for entry in module.params["volumes"]
     ]
     if found := planning.problems(volumes):
@@ -204,8 +220,11 @@ def main() -> None:
                     "file_system": {"type": "str", "choices": ["xfs", "ext4"], "default": "xfs"},
                     "gib": {"type": "int", "default": 0},
                     "wipe_signature": {"type": "str", "default": ""},
+                    "adopt": {"type": "str", "default": ""},
+                    "copy": {"type": "bool", "default": False},
                 },
             },
+            "site": {"type": "str", "default": ""},
             "host": {"type": "str", "default": ""},
             "device_timeout_seconds": {"type": "int", "default": 20},
         },

@@ -16,6 +16,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 DEVICE_LINK = "/dev/disk/by-id/imaging-repository-{}"
 # nova's oldest disks know only so much of the id of their volume.
 DISK_ID_LENGTH = 20
+# Where a host finds this machine's way out: a SOCKS proxy at the end of the SSH connections, on its own loopback.
+PACKAGES_PORT = 3142
 
 
 def known(
@@ -83,6 +85,8 @@ def site_variables(schema: Schema, site: dict[str, Any], cloud: dict[str, Any]) 
             for feature in schema.features
             if feature.provider and feature.provider.name == site["provider"]
         ),
+        # What `packages.proxy: controller` means to apt.
+        "site_packages_proxy": f"socks5h://127.0.0.1:{PACKAGES_PORT}",
         "site_ports": site_file.site_ports(schema, site),
         "site_secrets": site_file.site_secrets(schema, site),
         # Groups whose hosts a cloud puts on different machines where it can.
@@ -100,12 +104,21 @@ def floating_ip(cloud: dict[str, Any], host: str) -> str:
 def host_variables(schema: Schema, site: dict[str, Any], host: dict[str, Any], cloud: dict[str, Any]) -> dict[str, Any]:
     """Return the variables of one host of an effective site; `cloud` is what it knows, or {}."""
     features = site_file.host_features(schema, site, host)
+    takeover = site_file.value_at(site, f"{site['provider']}.takeover")
+    volumes = [storage_volume(schema, volume) for volume in host["volumes"]]
     variables: dict[str, Any] = {
         "host_name": host["name"],
-        "host_volumes": host["volumes"],
+        "host_volumes": volumes,
         "host_features": [feature.name for feature in features],
         "host_verbs": site_file.verbs(features),
         "host_packages": list(dict.fromkeys(package for feature in features for package in feature.packages)),
+        # What a feature replaces on a server that others may use; of hosts that are made all is the site's.
+        "host_replaces": [
+            {"path": path, "feature": feature.name, "takeover": path in takeover}
+            for feature in features
+            for path in feature.replaces
+            if takeover is not None
+        ],
         "host_drivers": site_file.host_drivers(schema, site, host),
     }
     if site["provider"] == "docker":
@@ -116,7 +129,7 @@ def host_variables(schema: Schema, site: dict[str, Any], host: dict[str, Any], c
             "ansible_user": "root",
             "host_address": host["address"],
             "host_memory_mib": host["memory_mib"],
-            "host_volumes": [{**volume, "device": DEVICE_LINK.format(volume["name"])} for volume in host["volumes"]],
+            "host_volumes": [{**volume, "device": DEVICE_LINK.format(volume["name"])} for volume in volumes],
         }
     elif site["provider"] == "openstack":
         server = cloud.get("hosts", {}).get(host["name"], {})
@@ -124,10 +137,10 @@ def host_variables(schema: Schema, site: dict[str, Any], host: dict[str, Any], c
         variables |= {
             # A name of that configuration, which role openstack writes.
             "ansible_host": f"{site['name']}-{host['name']}",
-            "ansible_ssh_common_args": f"-F {shlex.quote(str(configuration))}",
+            "ansible_ssh_common_args": " ".join([f"-F {shlex.quote(str(configuration))}", *packages_arguments(site)]),
             "host_address": server.get("address") or host.get("address", ""),
             "host_volumes": [
-                openstack_volume(volume, server.get("volumes", {}).get(volume["name"])) for volume in host["volumes"]
+                openstack_volume(volume, server.get("volumes", {}).get(volume["name"])) for volume in volumes
             ],
         }
     elif site["provider"] == "static":
@@ -140,9 +153,22 @@ def host_variables(schema: Schema, site: dict[str, Any], host: dict[str, Any], c
     return variables
 
 
+def storage_volume(schema: Schema, volume: dict[str, Any]) -> dict[str, Any]:
+    """Return what a host needs to know of a volume: not what only its provider does, but whether it is a copy."""
+    providers = {key for feature in schema.features if feature.provider for key in feature.volume_keys}
+    known = {key: value for key, value in volume.items() if key not in providers or key == "device"}
+    return known | {"copy": True} if "from" in volume else known
+
+
 def openstack_volume(volume: dict[str, Any], identity: str | None) -> dict[str, Any]:
     """Return a volume with its device; without one while the cloud does not know the volume."""
     return {**volume, "device": f"/dev/disk/by-id/*{identity[:DISK_ID_LENGTH]}*"} if identity else volume
+
+
+def packages_arguments(site: dict[str, Any]) -> list[str]:
+    """Return the arguments of SSH that let a host fetch packages through this machine, where the site says so."""
+    through = site_file.value_at(site, "packages.proxy") == "controller"
+    return [f"-o RemoteForward=127.0.0.1:{PACKAGES_PORT}"] if through else []
 
 
 def static_ssh_variables(site: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
@@ -151,8 +177,14 @@ def static_ssh_variables(site: dict[str, Any], host: dict[str, Any]) -> dict[str
     if "ssh_config" in static:
         # ssh hands it on to the connection to the bastion; options of the command line it does not.
         arguments.append(f"-F {shlex.quote(static['ssh_config'])}")
+    arguments += packages_arguments(site)
     bastion = static.get("bastion", host["name"])
     if host["name"] != bastion:
         jump = next(other["address"] for other in site["hosts"] if other["name"] == bastion)
-        arguments.append(f"-o ProxyJump={static['user']}@{jump}")
+        # ProxyJump would hand the path of the configuration on without quotes.
+        entrance = f"{static['user']}@{jump}"
+        way = f"ProxyJump={entrance}"
+        if "ssh_config" in static:
+            way = f"ProxyCommand=ssh {arguments[0].replace('%', '%%')} -W [%h]:%p {entrance}"
+        arguments.append(f"-o {shlex.quote(way)}")
     return {"ansible_ssh_common_args": " ".join(arguments)} if arguments else {}

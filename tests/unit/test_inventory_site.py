@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -163,13 +164,38 @@ def test_static_servers_are_reached_through_the_bastion(write: Any) -> None:
     assert hosts["localhost"]["effective_site"]["public"]["address"] == "192.0.2.80"
 
 
+def test_packages_come_through_the_controller_where_the_site_says_so(write: Any) -> None:
+    hosts = inventory(write({"site": {**STATIC, "packages": {"proxy": "controller"}}}))["_meta"]["hostvars"]
+    assert hosts["clinic-proxy"]["ansible_ssh_common_args"] == "-o RemoteForward=127.0.0.1:3142"
+    assert hosts["clinic-database"]["ansible_ssh_common_args"] == (
+        "-o RemoteForward=127.0.0.1:3142 -o ProxyJump=debian@192.0.2.80"
+    )
+    assert hosts["localhost"]["site_packages_proxy"] == "socks5h://127.0.0.1:3142"
+
+
+def test_what_features_replace_is_said_of_servers_that_exist_only(write: Any) -> None:
+    site = {**STATIC, "static": {**STATIC["static"], "takeover": ["/etc/nginx"]}}
+    hosts = inventory(write({"site": site}))["_meta"]["hostvars"]
+    assert hosts["clinic-proxy"]["host_replaces"] == [{"path": "/etc/nginx", "feature": "cache", "takeover": True}]
+    assert hosts["clinic-database"]["host_replaces"] == [
+        {"path": "/etc/postgresql", "feature": "database", "takeover": False}
+    ]
+    site["static"]["takeover"] = ["/etc/ngin"]
+    assert problems(inventory(write({"site": site}))) == [
+        "site.static.takeover: nothing of a site replaces '/etc/ngin'; did you mean /etc/nginx?"
+    ]
+
+
 def test_static_servers_are_reached_by_the_ssh_configuration_of_the_file(write: Any, tmp_path: Path) -> None:
     configuration = tmp_path / "ssh config"
     configuration.touch()
     site = {**STATIC, "static": {**STATIC["static"], "ssh_config": str(configuration)}}
     hosts = inventory(write({"site": site}))["_meta"]["hostvars"]
     assert hosts["clinic-proxy"]["ansible_ssh_common_args"] == f"-F '{configuration}'"
-    assert hosts["clinic-database"]["ansible_ssh_common_args"] == f"-F '{configuration}' -o ProxyJump=debian@192.0.2.80"
+    assert shlex.split(hosts["clinic-database"]["ansible_ssh_common_args"]) == [
+        *("-F", str(configuration)),
+        *("-o", f"ProxyCommand=ssh -F '{configuration}' -W [%h]:%p debian@192.0.2.80"),
+    ]
     configuration.unlink()
     assert problems(inventory(write({"site": site}))) == [
         f"site.static.ssh_config: '{configuration}' does not exist; write a path from {REPOSITORY} or an absolute one"

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from plugins.action.packages import seen
-from plugins.module_utils.packages import apt_problem, missing
+from plugins.module_utils.packages import apt_problem, missing, waiting
 
 
 def test_only_what_is_installed_is_not_missing():
@@ -13,6 +13,15 @@ def test_only_what_is_installed_is_not_missing():
     assert missing(["xfsprogs", "nginx", "sshfs", "vips", "vips"], known) == ["sshfs", "vips", "xfsprogs"]
     assert missing(["nginx", "nginx=1.26.3-3"], known) == []
     assert missing(["vips=8.16.1-1"], known) == ["vips=8.16.1-1"]
+
+
+def test_another_apt_is_waited_for(monkeypatch):
+    monkeypatch.setattr("plugins.module_utils.packages.LOCK_PAUSE_SECONDS", 0.01)
+    locked = (100, "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 9 (unattended-upgr)")
+    answers = [locked, locked, (0, "done")]
+    assert waiting(lambda: answers.pop(0), 5) == (0, "done")
+    assert waiting(lambda: locked, 0.05) == locked
+    assert waiting(lambda: (100, "E: Unable to locate package vips"), 5)[0] == 100
 
 
 def test_problems_are_sentences():

@@ -146,6 +146,27 @@ def test_what_apt_says_becomes_sentences(output: str, sentences: list[str]) -> N
     assert len(told) == len(sentences) and all(map(str.startswith, told, sentences)), told
 
 
+def test_apt_asks_the_proxy_and_the_mirror_of_the_site() -> None:
+    asked, read = [], []
+
+    def command(words: Sequence[str]) -> tuple[int, str]:
+        asked.append(list(words))
+        file = next(word.partition("SourceList=")[2] for word in words if "SourceList=" in word)
+        read.append(Path(file).read_text())
+        return 0, ""
+
+    apt = packages.Apt({"Acquire::http::Proxy": "http://proxy:3128"}, "Types: deb\n")
+    assert packages.problems(["nginx"], command=command, lists_are_fresh=False, apt=apt) == []
+    assert [words[-1] for words in asked] == ["--error-on=any", "nginx"] and read == ["Types: deb\n"] * 2
+    assert all("--option=Acquire::http::Proxy=http://proxy:3128" in words for words in asked)
+
+
+def test_who_holds_the_lock_of_apt_is_said() -> None:
+    locked = "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 9 (unattended-upgr)\n"
+    (line,) = packages.problems(["nginx"], command=lambda _words: (100, locked), lists_are_fresh=False, lock_seconds=0)
+    assert "held by process 9 (unattended-upgr); run this again when it has finished" in line
+
+
 def test_lists_are_fresh_for_some_time(tmp_path: Path) -> None:
     assert not fresh(60, str(tmp_path)) and not fresh(60, str(tmp_path / "none"))
     (tmp_path / "deb.debian.org_dists_trixie_main_binary-amd64_Packages").touch()

@@ -105,7 +105,14 @@ def test_the_demo_over_itself_is_the_demo() -> None:
 
 def test_effective_is_complete_and_in_order() -> None:
     site = schema.effective(DEMO, {"name": "lab"})
-    assert list(site) == ["name", "provider", "docker", "public", "image_server", "share", "manifests", "hosts"]
+    assert list(site) == [
+        "name",
+        "provider",
+        "docker",
+        "public",
+        "packages",
+        *("image_server", "share", "manifests", "hosts"),
+    ]
     assert [host["name"] for host in site["hosts"]] == ["database", "primary", "replica1", "replica2", "proxy"]
     assert site["public"] == {
         "name": "localhost",

@@ -97,14 +97,31 @@ def test_a_port_that_the_site_does_not_know_is_closed_although_somebody_listens(
         inside("replica", "systemctl stop stranger")
 
 
+def test_a_scan_from_another_server_finds_what_the_table_opens_and_nothing_else():
+    """The same ports before and after: without our table a neighbour reaches all that listens, the writing server too."""
+    listening = (
+        "ss --no-header --listening --tcp --numeric | awk '{ print $4 }' | grep -v '^127\\|^\\[::1' | sed 's/.*://'"
+    )
+    ports = sorted({int(port) for port in inside("primary", listening).split()})
+    assert image_server_port() in ports and 22 in ports
+    inside("primary", "nft delete table inet imaging_repository")
+    try:
+        before = [port for port in ports if reaches("replica", "primary", port)]
+    finally:
+        inside("primary", "systemctl restart imaging-repository-firewall")
+    after = [port for port in ports if reaches("replica", "primary", port)]
+    print(f"primary, seen from replica: before {before}, after {after}")
+    assert before == ports and after == [22]
+
+
 def test_the_rules_of_others_stay_and_ours_survive_a_restart_of_the_server():
     inside("replica", "nft add table inet theirs")
     configured = ansible("ansible-playbook", "playbooks/configure/static_hosts.yml", "--limit", REPLICA)
     assert configured.returncode == 0 and "changed=0" in configured.stdout, configured.stdout
     assert "table inet theirs" in inside("replica", "nft list tables")
-    unreachable = inside("replica", "ip route show type unreachable").strip()
+    unreachable = inside("replica", "ip route show type unreachable").splitlines()
     assert run("docker", "restart", "-t", "30", REPLICA).returncode == 0
-    inside("replica", f"ip route replace {unreachable}")
+    inside("replica", "; ".join(f"ip route replace {route}" for route in unreachable))
     # At first there is not even a systemd that could be asked.
     until(
         lambda: (

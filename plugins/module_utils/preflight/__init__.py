@@ -4,6 +4,8 @@
 
 - release.py: the Debian release,
 - users.py: fixed numbers of users and groups,
+- system.py: systemd, memory, room and clock,
+- occupied.py: files of others, and hosts of another site,
 - ports.py: who listens on the ports of the site's services,
 - packages.py: packages that cannot be installed.
 

@@ -60,9 +60,14 @@ def is_in_the_way(listener: Listener, wanted: Mapping[str, Any]) -> bool:
 
 
 def problems(
-    wanted: Iterable[Mapping[str, Any]], found: Iterable[Listener], programs: Mapping[str, Program]
+    wanted: Iterable[Mapping[str, Any]],
+    found: Iterable[Listener],
+    programs: Mapping[str, Program],
+    strangers: Collection[str] = (),
 ) -> list[str]:
     """Return which ports others have. `programs` by the inode of their socket; a socket of nobody is the kernel's.
+
+    On the ports of the features in `strangers` every program is another's.
 
     Of a port without names of programs nobody can say who are others: the service of the site may run already.
     """
@@ -72,7 +77,8 @@ def problems(
             if not is_in_the_way(listener, port):
                 continue
             program = programs.get(listener.inode)
-            if program is None or is_ours(program, port.get("programs") or ()):
+            own = port.get("feature") not in strangers and is_ours(program, port["programs"]) if program else True
+            if program is None or own:
                 continue
             unit = f", {program.unit}" if program.unit else ""
             told.append(

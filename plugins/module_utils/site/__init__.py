@@ -26,7 +26,7 @@ from .feature import Feature, Group, Listen, Provider, parse
 from .feature_schema import FEATURE
 from .fields import FIELD, PATTERNS, Field, find, key_paths, one_of, value_at
 from .network import PUBLIC_HOST, existing_network, firewall, host_firewalls, site_firewall, site_network, url
-from .paths import paths, resolved_paths
+from .paths import absolute, paths, resolved_paths
 from .schema import Schema, name_problems
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "Provider",
     "Schema",
     "UsedPort",
+    "absolute",
     "existing_network",
     "feature_problems",
     "features_on",

@@ -128,6 +128,8 @@ class Feature:
     secrets: tuple[str, ...] = ()
     users: Mapping[str, int] = dataclass_field(default_factory=dict)
     ports: tuple[Port, ...] = ()
+    # Paths of the system that it replaces.
+    replaces: tuple[str, ...] = ()
     # Debian packages that its hosts must be able to install.
     packages: tuple[str, ...] = ()
     # The names of its files in tasks/, without .yml.
@@ -202,6 +204,7 @@ def _feature(name: str, data: Mapping[str, Any], verbs: tuple[str, ...]) -> Feat
             )
             for port in data.get("ports", [])
         ),
+        replaces=tuple(data.get("replaces", ())),
         packages=tuple(data.get("packages", ())),
         verbs=verbs,
     )

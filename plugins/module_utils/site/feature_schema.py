@@ -165,6 +165,11 @@ FEATURE = Field(
                 },
             ),
         ),
+        "replaces": Field(
+            "list",
+            "Files and directories of the system that it replaces. A server that exists is refused where others wrote there.",
+            item=Field("text", "An absolute path.", example="/etc/nginx"),
+        ),
         "packages": Field(
             "list",
             "Debian packages that its hosts need; preflight refuses a host that cannot install one.",

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,10 +23,15 @@ def paths(field: Field, value: Any, path: str) -> Iterator[tuple[str, Field, str
             yield from paths(field.entry, inner, f"{path}[{index}]")
 
 
+def absolute(value: str, directory: str) -> str:
+    """Return a path of a site file: absolute, of the user's own folder (~), or from the directory."""
+    return os.path.join(directory, os.path.expanduser(value))
+
+
 def resolved_paths(field: Field, value: Any, directory: str) -> Any:
     """Return a sound value with all paths absolute."""
     if field.kind == "path":
-        return value if value.startswith("/") else f"{directory}/{value}"
+        return absolute(value, directory)
     if field.kind == "mapping":
         return {key: resolved_paths(field.keys[key], inner, directory) for key, inner in value.items()}
     if field.kind == "list":

@@ -13,14 +13,19 @@ import os
 import re
 import stat
 import struct
+import tempfile
 from typing import Protocol
 
-from . import model, units
+from . import model, sizes, units
 from .signatures import edges_name, file_system_bytes, parse_signatures
 
 UNIT_DIRECTORY = "/etc/systemd/system"
 FINDER_FILE = f"{UNIT_DIRECTORY}/{units.FINDER}.service"
 WANTS_DIRECTORY = f"{UNIT_DIRECTORY}/multi-user.target.wants"
+# On the volume itself: of which site it is. A label has no room for that.
+MARKER = ".imaging-repository-volume"
+# Shows what is on a file system without writing to it, not even what its journal holds.
+READ_ONLY = {"xfs": "ro,norecovery,nouuid", "ext4": "ro,noload"}
 NOTES_DIRECTORY = "/var/lib/imaging-repository/storage"
 # linux/fs.h, xfs_fs.h
 BLKGETSIZE64 = 0x80081272
@@ -115,6 +120,31 @@ def held_by_others(path: str) -> bool:
     return False
 
 
+def _size_bytes(path: str) -> int:
+    """The size of a device as its kernel knows it."""
+    with open(path, "rb", buffering=0) as device:
+        return int(struct.unpack("=Q", fcntl.ioctl(device, BLKGETSIZE64, bytes(8)))[0])
+
+
+def read_marker(
+    module: Commands, path: str, signatures: tuple[model.Signature, ...], mounted_at: tuple[str, ...]
+) -> str:
+    """The text of the marker on a device, "" where there is none or the file system cannot be looked at."""
+    if mounted_at:
+        return text_of(f"{mounted_at[-1]}/{MARKER}")
+    if len(signatures) != 1 or signatures[0].type not in READ_ONLY:
+        return ""
+    kind = signatures[0].type
+    with tempfile.TemporaryDirectory(prefix="imaging-repository-", dir="/run") as directory:
+        # In a mount namespace of its own: nobody else sees it, and it ends with the command.
+        look = 'mount -t "$1" -o "$2" "$3" "$4" && cat "$4/$5"'
+        arguments = (kind, f"{READ_ONLY[kind]},noexec,nosuid,nodev", path, directory, MARKER)
+        try:
+            return run(module, "unshare", "--mount", "sh", "-c", look, "sh", *arguments)
+        except Failed:
+            return ""
+
+
 def examine_device(module: Commands, volume: model.Volume) -> model.Device:
     """Everything that the plan needs to know about a device; reads only."""
     paths = device_paths(volume.device)
@@ -128,8 +158,11 @@ def examine_device(module: Commands, volume: model.Volume) -> model.Device:
         if not stat.S_ISBLK(status.st_mode):
             return model.Device(problem="is not a block device. Correct the device in the site file")
         number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+        if _size_bytes(path) < volume.gib * model.GIB:
+            # It may have grown at the provider without the knowledge of the kernel.
+            sizes.rescan(path)
+        size_bytes = _size_bytes(path)
         with open(path, "rb", buffering=0) as device:
-            (size_bytes,) = struct.unpack("=Q", fcntl.ioctl(device, BLKGETSIZE64, bytes(8)))
             (read_only,) = struct.unpack("=i", fcntl.ioctl(device, BLKROGET, bytes(4)))
             head = os.pread(device.fileno(), model.MIB, 0)
             tail = os.pread(device.fileno(), model.MIB, max(0, size_bytes - model.MIB))
@@ -143,6 +176,7 @@ def examine_device(module: Commands, volume: model.Volume) -> model.Device:
         return model.Device(problem=f"cannot be examined: {error}")
 
     mounted_at = tuple(entry["where"] for entry in mount_table() if entry["number"] == number)
+    ours = bool(volume.site) and any(entry.label.startswith(model.LABEL_PREFIX) for entry in signatures)
     held_bytes = mounted_bytes(volume.mount, signatures[0].type) if volume.mount in mounted_at and signatures else 0
     return model.Device(
         path=path,
@@ -155,6 +189,8 @@ def examine_device(module: Commands, volume: model.Volume) -> model.Device:
         edges=edges_name(head, tail),
         begun=read_note(volume) == note_of(volume, size_bytes),
         file_system_bytes=held_bytes or file_system_bytes(head),
+        enlarge=sizes.enlarge(path, volume.gib),
+        marker=read_marker(module, path, signatures, mounted_at) if ours else "",
     )
 
 

@@ -42,6 +42,15 @@ class Volume:
     file_system: str = "xfs"
     gib: int = 0
     wipe_signature: str = ""
+    # The site that it is for; the one that it may be taken from; and whether it was copied from one of another site.
+    site: str = ""
+    adopt: str = ""
+    copy: bool = False
+
+    @property
+    def marker(self) -> str:
+        """The text of the file that says whose volume it is."""
+        return f"site={self.site}\nvolume={self.name}\n" if self.site else ""
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,15 @@ class Device:
     edges: str = ""
     begun: bool = False
     file_system_bytes: int = 0
+    # How a device of this kind is made larger, as the beginning of a sentence.
+    enlarge: str = "Enlarge it at the provider"
+    # The text of the marker, "" where there is none: volumes of older releases have none.
+    marker: str = ""
+
+    @property
+    def site(self) -> str:
+        """The site of which it is, "" where nothing says so."""
+        return next((line[5:] for line in self.marker.splitlines() if line.startswith("site=")), "")
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,11 @@ def _refusal(volume: Volume, device: Device, point: MountPoint, content: str) ->
         )
     if content == "foreign" and volume.wipe_signature not in wipe_names(device):
         return _content_refusal(volume, device)
+    if own and volume.site and device.site not in ("", volume.site, volume.adopt) and not volume.copy:
+        return (
+            f"is the volume {volume.name} of the site {device.site}; nothing was written. Attach that of {volume.site}, or "
+            f"take this one over on purpose: adopt: {device.site} beside its name in the site file"
+        )
     if own and own.type != volume.file_system:
         return (
             f"holds the {own.type} of this volume, but file_system says {volume.file_system}; nothing was written. "
@@ -117,8 +122,8 @@ def _refusal(volume: Volume, device: Device, point: MountPoint, content: str) ->
         )
     if device.size_bytes < volume.gib * GIB:
         return (
-            f"has {size_text(device.size_bytes)}, the site says {volume.gib} GiB. Enlarge it at the provider, or "
-            "correct the size; volumes never shrink"
+            f"has {size_text(device.size_bytes)}, the site says {volume.gib} GiB. {device.enlarge}, or correct "
+            "the size; volumes never shrink"
         )
     if own and device.file_system_bytes > device.size_bytes:
         return (
@@ -157,6 +162,8 @@ def plan(volume: Volume, device: Device, point: MountPoint, has_udev: bool, host
         actions.append("unit")
     if point.number != device.number:
         actions.append("mount")
+    if volume.marker != device.marker and volume.site:
+        actions.append("mark")
     if content == "own" and grows(device.size_bytes, device.file_system_bytes):
         actions.append("grow")
 
@@ -170,6 +177,8 @@ def plan(volume: Volume, device: Device, point: MountPoint, has_udev: bool, host
         "own": f"{volume.file_system} {label}, {size_text(device.file_system_bytes) if 'grow' in actions else size}",
     }[content]
     mounted = "not mounted"
+    if device.site not in ("", volume.site):
+        held += f" of the site {device.site}"
     if "mount" not in actions:
         outdated = "by an outdated unit" if point.unit else "without a unit"
         mounted = f"mounted at {volume.mount} {outdated if 'unit' in actions else by}"

@@ -144,6 +144,8 @@ def apply(module: host.Commands, plan: model.Plan, device: model.Device, has_ude
         and model.grows(device.size_bytes, host.mounted_bytes(volume.mount, volume.file_system))
     ):
         actions.append("grow")
+    if "mark" in actions:
+        write_durably(f"{volume.mount}/{host.MARKER}", volume.marker)
     if "grow" in actions:
         grow(module, volume, device)
     return model.Plan(volume, "", tuple(actions), plan.label, identifier)

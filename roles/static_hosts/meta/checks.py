@@ -14,4 +14,15 @@ def bastion(site: dict[str, Any], report: Any) -> None:
         report.problem("site.static.bastion", f"there is no host {name}; {report.one_of(name, names)}")
 
 
-CHECKS = ((bastion, frozenset({"hosts", "absent", "bastion"})),)
+def takeover(site: dict[str, Any], report: Any) -> None:
+    """Refuse paths that nothing of a site replaces."""
+    known = sorted({path for feature in report.schema.features for path in feature.replaces})
+    for path in site["static"]["takeover"]:
+        if path not in known:
+            report.problem("site.static.takeover", f"nothing of a site replaces '{path}'; {report.one_of(path, known)}")
+
+
+CHECKS = (
+    (bastion, frozenset({"hosts", "absent", "bastion"})),
+    (takeover, frozenset({"takeover"})),
+)
