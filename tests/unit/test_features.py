@@ -292,10 +292,10 @@ def test_two_features_of_a_host_cannot_have_one_port() -> None:
 
 
 def test_paths_are_resolved_from_the_repository() -> None:
-    tls = {"mode": "provided", "certificate": "a.crt", "key": "/b.key"}
+    tls = {"mode": "provided", "certificate": "a.crt", "key": "/b.key", "names": []}
     site = KNOWN.effective(DEMO, {"public": {"tls": tls}})
     found = site_file.resolved_paths(KNOWN.site, site, "/r")
-    assert found["public"]["tls"] == {"mode": "provided", "certificate": "/r/a.crt", "key": "/b.key"}
+    assert found["public"]["tls"] == {"mode": "provided", "certificate": "/r/a.crt", "key": "/b.key", "names": []}
     assert found["manifests"] == ["/r/samples/manifest.yml"]
     assert found["docker"]["directory"] == "/var/lib/imaging-repository"
 

@@ -93,7 +93,7 @@ def test_what_follows_from_the_features_is_said_once(demo: dict[str, Any]) -> No
 
 
 def test_paths_of_the_site_file_mean_the_repository(write: Any) -> None:
-    tls = {"mode": "provided", "certificate": "LICENSE", "key": str(REPOSITORY / "README.md")}
+    tls = {"mode": "provided", "certificate": "LICENSE", "key": str(REPOSITORY / "README.md"), "names": []}
     site = inventory(write({"site": {"name": "lab", "public": {"tls": tls}}}))["_meta"]["hostvars"]["lab-proxy"]
     assert site["effective_site"]["public"]["tls"] == {**tls, "certificate": str(REPOSITORY / "LICENSE")}
     assert site["effective_site"]["manifests"] == [str(REPOSITORY / "samples/manifest.yml")]

@@ -119,7 +119,7 @@ def test_effective_is_complete_and_in_order() -> None:
         "address": "127.0.0.1",
         "https_port": 8443,
         "http_port": 8080,
-        "tls": {"mode": "selfsigned"},
+        "tls": {"mode": "selfsigned", "names": []},
     }
     assert site["hosts"][0]["volumes"] == [
         {"name": "db", "gib": 2, "mount": "/var/lib/postgresql", "file_system": "xfs"}
@@ -164,7 +164,7 @@ def test_absent_and_counted_hosts_leave_the_addresses_of_the_others() -> None:
 def test_a_base_of_another_provider_lends_hosts_but_no_sizes() -> None:
     site = schema.effective(DEMO, {"name": "lab", "provider": "openstack"})
     assert "docker" not in site
-    assert site["public"] == {"https_port": 443, "http_port": 80, "tls": {"mode": "selfsigned"}}
+    assert site["public"] == {"https_port": 443, "http_port": 80, "tls": {"mode": "selfsigned", "names": []}}
     assert site["share"] == {"kind": "nfs"}
     assert site["hosts"][0] == {
         "name": "database",

@@ -55,7 +55,7 @@ def test_the_example_of_a_site_on_a_cloud_is_sound_and_has_every_key() -> None:
         return known.union(*(keys(value) for value in inner if "openstack" in value.providers))
 
     # What makes sense only with another value of a key, or over a base that has something to leave out.
-    elsewhere = {"base", "absent", "wipe_signature", "certificate", "key"}
+    elsewhere = {"base", "absent", "wipe_signature", "certificate"}
     assert {key for key in keys(schema.site) if f"{key}:" not in text} == elsewhere
 
 

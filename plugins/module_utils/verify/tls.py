@@ -54,7 +54,10 @@ class Certificate:
             raise CheckFailed("not looked at, because it is not trusted", "see the check of the certificate")
         days = int((ssl.cert_time_to_seconds(self.content["notAfter"]) - time.time()) // 86400)
         if days < minimum:
-            raise CheckFailed(f"{days} days left", "run configure.yml to renew it, or provide a new one")
+            raise CheckFailed(
+                f"{days} days left",
+                "provide a new one, or run configure.yml; where the host renews it: journalctl -u certbot",
+            )
         return f"{days} days left"
 
     def check_old_versions(self) -> str:

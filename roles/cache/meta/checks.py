@@ -1,0 +1,38 @@
+# Copyright (c) 2026, the imaging.repository authors
+# SPDX-License-Identifier: BSD-2-Clause
+"""What must fit together in the certificate of a site."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+ACME_ONLY = ("eab_key_id", "eab_hmac_key", "dns_hook", "from")
+
+
+def acme(site: dict[str, Any], report: Any) -> None:
+    """Refuse what an authority could not check, and keys that only make sense with one."""
+    public = site["public"]
+    tls, path = public["tls"], "site.public.tls"
+    if tls["mode"] != "acme":
+        for key in ACME_ONLY:
+            if key in tls:
+                report.problem(
+                    f"{path}.{key}", f"is given although mode is {tls['mode']}; write mode: acme, or remove it"
+                )
+        return
+    if not re.fullmatch(r"https://\S+", tls.get("directory", "")):
+        report.problem(
+            f"{path}.directory", f"'{tls['directory']}' is no https address; write that of the authority's directory"
+        )
+    if ("eab_key_id" in tls) != ("eab_hmac_key" in tls):
+        missing = "eab_hmac_key" if "eab_key_id" in tls else "eab_key_id"
+        report.problem(f"{path}.{missing}", "is missing; an account that is bound to another one needs both")
+    if "dns_hook" not in tls and public["http_port"] != 80:
+        text = f"{public['http_port']} is no port at which an authority asks; write 80, or give tls.dns_hook"
+        report.problem("site.public.http_port", text)
+    if public.get("name") == "localhost":
+        report.problem("site.public.name", "'localhost' is no name that an authority can check; write the public one")
+
+
+CHECKS = ((acme, frozenset({"public", "tls", "mode", "directory", "name", "http_port", *ACME_ONLY})),)
