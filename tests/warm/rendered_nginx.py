@@ -94,7 +94,7 @@ class RenderedNginx:
     def __init__(self, directory: Path, policy: dict, upstream_port: int):
         self.directory = directory
         self.policy = policy | {"port": upstream_port}
-        self.port, self.refresh_port, self.https_port, self._http_port = free_ports(4)
+        self.port, self.refresh_port, self.https_port, self._http_port, self._miss_port = free_ports(5)
         self.zones = directory / "zones"
         self._configuration = directory / "nginx.conf"
 
@@ -181,6 +181,11 @@ class RenderedNginx:
                 "cache_http_port": self._http_port,
                 "cache_tls": {"mode": "selfsigned"},
                 "cache_image_servers": ["localhost"],
+                "cache_cors": ["*"],
+                "cache_trusted_proxies": [],
+                "cache_http3": False,
+                "cache_limits": {"misses_per_second": 10000},
+                "_cache_ipv6": {"stat": {"exists": False}},
                 "cache_volume_gib": 0,
                 "host_address": "127.0.0.1",
                 "_cache_snippets": str(snippets),
@@ -215,7 +220,7 @@ class RenderedNginx:
         text = rendered.read_text(encoding="utf-8")
         for place, name in _PLACES.items():
             text = text.replace(place, name.format(self.directory) if " " in place else str(self.directory / name))
-        for port, own in ((8081, self.port), (8082, self.refresh_port)):
+        for port, own in ((8081, self.port), (8082, self.refresh_port), (8083, self._miss_port)):
             text = re.sub(rf"\b{port}\b", str(own), text)
         if _nginx_version() < (1, 25, 1):
             # The controller's own nginx may be older than that of the hosts.

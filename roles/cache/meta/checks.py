@@ -35,4 +35,15 @@ def acme(site: dict[str, Any], report: Any) -> None:
         report.problem("site.public.name", "'localhost' is no name that an authority can check; write the public one")
 
 
-CHECKS = ((acme, frozenset({"public", "tls", "mode", "directory", "name", "http_port", *ACME_ONLY})),)
+def cors(site: dict[str, Any], report: Any) -> None:
+    """Refuse origins that no browser sends."""
+    for origin in site["public"]["cors"]:
+        if origin != "*" and not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:\d+)?", origin):
+            text = f"'{origin}' is no origin; write for example https://viewer.example.org, without a path, or \"*\" for all"
+            report.problem("site.public.cors", text)
+
+
+CHECKS = (
+    (cors, frozenset({"public", "cors"})),
+    (acme, frozenset({"public", "tls", "mode", "directory", "name", "http_port", *ACME_ONLY})),
+)
