@@ -58,6 +58,8 @@ class Upstream:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
         self.requests = 0
+        # The last request, as it came.
+        self.received = b""
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
@@ -75,6 +77,7 @@ class Upstream:
                     return
                 data += part
             self.requests += 1
+            self.received = data
             body = self._answer(data.partition(b"\r\n")[0])
             connection.sendall(
                 b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: image/jpeg\r\n"
@@ -88,13 +91,13 @@ class Upstream:
 class RenderedNginx:
     """nginx as role cache configures it for `policy`, before one image server on 127.0.0.1; a context manager.
 
-    `port` and `refresh_port` are its loopback ports, visitors come to `https_port`; `zones` is where its zones are.
+    `variables` are those of the role that differ. `port` and `refresh_port` are its loopback ports, visitors come to `https_port`; `zones` is where its zones are.
     """
 
-    def __init__(self, directory: Path, policy: dict, upstream_port: int):
-        self.directory = directory
+    def __init__(self, directory: Path, policy: dict, upstream_port: int, **variables: object):
+        self.directory, self._variables = directory, variables
         self.policy = policy | {"port": upstream_port}
-        self.port, self.refresh_port, self.https_port, self._http_port, self._miss_port = free_ports(5)
+        self.port, self.refresh_port, self.https_port, self.http_port, self._miss_port = free_ports(5)
         self.zones = directory / "zones"
         self._configuration = directory / "nginx.conf"
 
@@ -178,7 +181,7 @@ class RenderedNginx:
                 "cache_server_address": "127.0.0.1",
                 "cache_url": "https://localhost",
                 "cache_https_port": self.https_port,
-                "cache_http_port": self._http_port,
+                "cache_http_port": self.http_port,
                 "cache_tls": {"mode": "selfsigned"},
                 "cache_image_servers": ["localhost"],
                 "cache_cors": ["*"],
@@ -193,6 +196,7 @@ class RenderedNginx:
                 "_cache_private_key": str(tls / "key.pem"),
                 "ansible_python_interpreter": sys.executable,
             }
+            | self._variables
         )
         (self.directory / "variables.json").write_text(json.dumps(variables))
         (self.directory / "hosts.yml").write_text("all: {hosts: {localhost: {ansible_connection: local}}}\n")

@@ -17,7 +17,7 @@ from proxy import LABORATORY, ask_many, cache_status
 
 testinfra_hosts = ["ansible://cache"]
 
-LOOPBACK, REFRESH, IMAGE_SERVER = 18081, 18082, 18042
+LOOPBACK, REFRESH, MISSES, IMAGE_SERVER = 18081, 18082, 18083, 18042
 DIRECTORY = "/var/lib/laboratory"
 IMAGE_NUMBERS = itertools.count(0x0A1B2C3D)
 
@@ -127,10 +127,12 @@ def started(host) -> Iterator[Laboratory]:
         s,listen 80 ,listen 127.0.0.1:10080 ,
         s,127.0.0.1:8081,127.0.0.1:{LOOPBACK},
         s,127.0.0.1:8082,127.0.0.1:{REFRESH},
+        s,127.0.0.1:8083,127.0.0.1:{MISSES},
+        /listen \\[::]:/d
         s,valid 200 10s,valid 200 1s,
         s,/instances/\\[0-9a-f-\\]{{44}}/preview,/instances/[^/]+/preview,
         0,/^ *server [0-9.]*:/s/^ *server [0-9.]*:.*/server 127.0.0.1:{IMAGE_SERVER};/
-        /^ *server [0-9.]*:/{{/:{IMAGE_SERVER};/!d}}""",
+        /^ *server [0-9.]*:/{{/:{IMAGE_SERVER};\\|:{MISSES} /!d}}""",
         f"{DIRECTORY}/nginx.conf",
     )
     laboratory = Laboratory(host)

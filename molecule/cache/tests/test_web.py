@@ -111,9 +111,9 @@ def test_a_crawler_is_refused_and_others_are_not(host, narrow, instances, thumbn
     assert ask(host, cached)["status"] == 200
     answers = scrape(host, pages(150), ["127.0.1.1"])
     counted = Counter(status for status, _cache, _retry in answers)
-    # A pile of twenty seconds, and what becomes free meanwhile.
-    assert counted[429] >= 80 and 40 <= counted[404] <= 70, counted
-    assert {retry for status, _cache, retry in answers if status == 429} == {"10"}
+    # A pile of five seconds, and what becomes free meanwhile.
+    assert counted[429] >= 100 and 10 <= counted[404] <= 40, counted
+    assert {retry for status, _cache, retry in answers if status == 429} == {"5"}
     # What is cached costs nothing: the same client gets it, all the time.
     assert {tuple(answer[:2]) for answer in scrape(host, [cached] * 200, ["127.0.1.1"])} == {(200, "HIT")}
     # Somebody else gets what is not.
@@ -124,7 +124,8 @@ def test_a_crawler_is_refused_and_others_are_not(host, narrow, instances, thumbn
 def test_a_fleet_of_one_network_is_one(host, narrow) -> None:
     answers = scrape(host, pages(600), [f"127.0.3.{number}" for number in range(1, 101)])
     counted = Counter(status for status, _cache, _retry in answers)
-    assert counted[429] >= 250, counted
+    # Alone, none of them would be refused.
+    assert counted[429] >= 400, counted
 
 
 def test_networks_of_the_site_file_are_not_limited_nor_is_warming(host, narrow) -> None:
@@ -132,15 +133,6 @@ def test_networks_of_the_site_file_are_not_limited_nor_is_warming(host, narrow) 
     assert {answer["status"] for answer in ask_many(host, [{"path": path} for path in pages(150)], LOOPBACK, 8)} == {
         404
     }
-
-
-def test_a_client_that_is_limited_still_sees_what_was_there(host, narrow, thumbnail) -> None:
-    path = f"{thumbnail}?width=256"
-    assert ask(host, path)["status"] == 200
-    # Its entries are of long ago: each would be fetched again.
-    host.check_output("find /var/cache/nginx -type f -exec sed -i 's/^$//' {} + ; true")
-    scrape(host, pages(120), ["127.0.4.1"])
-    assert scrape(host, [path], ["127.0.4.1"])[0][0] == 200
 
 
 # --- Who the visitor is ---

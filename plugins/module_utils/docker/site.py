@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from ..plan import Step, table, writes
+from . import machine
 from .devices import SiteError, loops, losetup, make_volume, point, private_directory
 from .engine import (
     connect,
@@ -44,6 +45,16 @@ def check_ports(want: Want, steps: list[Step]) -> None:
                             f"site.public: port {port} of this machine is in use; stop what listens there "
                             f"(ss -ltnp 'sport = {port}') or choose another https_port or http_port"
                         ) from None
+
+
+def check_machine(client: Any, want: Want, steps: list[Step]) -> None:
+    """Refuse an engine that cannot run hosts, and a network that would hide what this machine reaches."""
+    problem = machine.engine_problem(client.info())
+    if not problem and any((step["kind"], step["action"]) == ("network", "create") for step in steps):
+        with open(machine.ROUTES, encoding="ascii") as table:
+            problem = machine.route_problem(want["cidr"], table.read())
+    if problem:
+        raise SiteError(problem)
 
 
 def check_disk(want: Want, found: Found, directory: Path) -> None:
@@ -147,6 +158,7 @@ def _run(parameters: Mapping[str, Any], check_mode: bool) -> Answer:
         refused = [f"{step['kind']} {step['name']}: {step['detail']}" for step in steps if step["action"] == "refuse"]
         if refused:
             raise SiteError("nothing was changed:\n" + "\n".join(refused))
+        check_machine(client, want, steps)
         check_ports(want, steps)
         check_disk(want, found, directory)
     running = {name for name, actual in found["hosts"].items() if actual["running"]}

@@ -43,7 +43,26 @@ def cors(site: dict[str, Any], report: Any) -> None:
             report.problem("site.public.cors", text)
 
 
+def redirects(site: dict[str, Any], report: Any) -> None:
+    """Refuse what is no path, and what two entries send to different places."""
+    seen: set[str] = set()
+    for entry in site["public"]["redirects"]:
+        path, target = entry.get("from", ""), entry.get("to", "")
+        if not re.fullmatch(r"/[^\s'\"$\\\\]*", path):
+            report.problem(
+                "site.public.redirects", f"'{path}' is no path; write for example /webclient/?show=project-101"
+            )
+        if not re.fullmatch(r"(/|https?://)[^\s'\"$\\\\]*", target):
+            report.problem(
+                "site.public.redirects", f"'{target}' is no path and no address; write for example /study/0a1b2c3d"
+            )
+        if path in seen:
+            report.problem("site.public.redirects", f"'{path}' is sent to two places; leave one of them")
+        seen.add(path)
+
+
 CHECKS = (
+    (redirects, frozenset({"public", "redirects", "from", "to"})),
     (cors, frozenset({"public", "cors"})),
     (acme, frozenset({"public", "tls", "mode", "directory", "name", "http_port", *ACME_ONLY})),
 )

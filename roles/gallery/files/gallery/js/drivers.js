@@ -39,7 +39,9 @@ export async function readById(id, name, read) {
 
 /** A study's address in this gallery. */
 export function studyAddress(id, driver) {
-    return `/study.html?${parameters({ id }, driver)}`;
+    // As gallery_pages.py names the pages; the address of a study is for good.
+    if (names.length > 1 || !/^[\w~-][\w.~-]{0,199}$/.test(id)) return `/study.html?${parameters({ id }, driver)}`;
+    return `/study/${id}`;
 }
 
 /** The address of a slide's deep zoom. */

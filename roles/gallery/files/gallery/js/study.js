@@ -21,7 +21,7 @@ const sectionOf = new Map();
 
 async function start() {
     const parameters = new URLSearchParams(location.search);
-    const id = parameters.get("id");
+    const id = parameters.get("id") ?? location.pathname.match(/^\/study\/([^/]+)$/)?.[1] ?? null;
     showState(page, { kind: "loading", title: "Loading the study …" });
     page.setAttribute("aria-busy", "true");
     const catalogue = await readCatalogue().catch(() => ({ site: {}, studies: [] }));
