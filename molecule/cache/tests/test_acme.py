@@ -111,7 +111,7 @@ def served(host) -> x509.Certificate:
 
 def test_the_first_certificate_is_for_all_names_and_asked_for_once(host, configured) -> None:
     process = host.service("nginx").systemd_properties["MainPID"]
-    configured()
+    print(configured())
     certificate = served(host)
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert sorted(names.get_values_for_type(x509.DNSName)) == sorted(NAMES)
