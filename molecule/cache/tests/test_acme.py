@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -105,7 +106,8 @@ def configured(request, authority, tmp_path_factory) -> Iterator[Callable[..., s
 
 
 def served(host) -> x509.Certificate:
-    """The certificate that visitors get."""
+    """The certificate that visitors get, once the workers that began before a reload take no new ones."""
+    time.sleep(2)
     return x509.load_pem_x509_certificate(host.check_output("python3 -c %s", SERVED).encode() + b"\n")
 
 
