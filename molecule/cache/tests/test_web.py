@@ -96,7 +96,7 @@ def test_visitors_come_by_ipv6_too(host) -> None:
     switch = "echo 0 >/proc/sys/net/ipv6/conf/lo/disable_ipv6"
     subprocess.run(["nsenter", "--target", number.strip(), "--net", "sh", "-c", switch], check=True)
     script = (
-        "import http.client, ssl; connection = http.client.HTTPSConnection('::1', context=ssl._create_unverified_context()); "
+        "import http.client, ssl; connection = http.client.HTTPSConnection('[::1]', context=ssl._create_unverified_context()); "
         "connection.request('GET', '/nothing'); print(connection.getresponse().status)"
     )
     assert host.check_output("python3 -c %s", script) == "404"
