@@ -36,8 +36,8 @@ def address(identifier: str, url: str) -> str:
 
 def page(template: str, site: Mapping[str, Any], study: Mapping[str, Any], url: str) -> str:
     """Return the page of a study: `template`, the page for all of them, with what is known of this one."""
-    name, title = study.get("title") or "Untitled study", site.get("title") or "Image repository"
-    words = " ".join((study.get("description") or f"{name}. {site.get('description', '')}").split())
+    name, title = name_of(study), site.get("title") or "Image repository"
+    words = " ".join((study.get("description") or "").split()) or f"{name}. {site.get('description', '')}"
     here, picture = address(study["id"], url), picture_of(study, url)
     head = [
         f"<title>{_text(f'{name} · {title}')}</title>",
@@ -63,6 +63,11 @@ def page(template: str, site: Mapping[str, Any], study: Mapping[str, Any], url: 
     return _MAIN.sub(lambda found: f"{found[1]}\n    <article>{''.join(body)}</article>", made, count=1)
 
 
+def name_of(study: Mapping[str, Any]) -> str:
+    """Return what a study is called."""
+    return " ".join((study.get("title") or "").split()) or "Untitled study"
+
+
 def picture_of(study: Mapping[str, Any], url: str) -> str:
     """Return the address of the picture that stands for a study, or ""."""
     path = study.get("thumbnail") or ""
@@ -74,7 +79,7 @@ def data(site: Mapping[str, Any], study: Mapping[str, Any], words: str, url: str
     content = {
         "@context": "https://schema.org",
         "@type": "Dataset",
-        "name": study.get("title") or "Untitled study",
+        "name": name_of(study),
         "description": words,
         "identifier": study["id"],
         "url": address(study["id"], url),

@@ -63,14 +63,14 @@ options:
           - It has no effect on a volume that is already the site's own, so it may stay.
         type: str
         default: ''
-        adopt:
-          description: Name of the site whose volume this is so far; it is taken over from that one on purpose.
-          type: str
-          default: ''
-        copy:
-          description: The volume was made as a copy of another one, which may be of another site.
-          type: bool
-          default: false
+      adopt:
+        description: Name of the site whose volume this is so far; it is taken over from that one on purpose.
+        type: str
+        default: ''
+      copy:
+        description: The volume was made as a copy of another one, which may be of another site.
+        type: bool
+        default: false
   site:
     description:
       - Name of the site. A file C(.imaging-repository-volume) on each volume says of which site it is; one of another

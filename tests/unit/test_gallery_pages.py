@@ -28,7 +28,7 @@ STUDY = {
     "description": "A section at 0.5 µm.",
     "licence": "CC-BY-4.0",
     "source": "https://doi.org/10.1000/1",
-    "thumbnail": "/instances/x/rendered?width=256&height=256",
+    "thumbnail": "/pictures/x?width=256&height=256",
 }
 
 
@@ -89,7 +89,7 @@ def test_no_word_becomes_markup(title, description, licence, source):
     plain = [tag for tag, _attributes in page(licence="x", source="x").tags]
     made = page(title=title, description=description, licence=f"x{licence}", source=f"x{source}")
     assert [tag for tag, _attributes in made.tags if tag != "a"] == [tag for tag in plain if tag != "a"]
-    assert made.data["name"] == (title or "Untitled study")
+    assert made.data["name"] == (" ".join(title.split()) or "Untitled study")
 
 
 def test_markup_in_the_words_stays_text():

@@ -103,6 +103,16 @@ def test_the_demo_over_itself_is_the_demo() -> None:
     assert schema.effective(DEMO, DEMO) == schema.effective(DEMO)
 
 
+# What every site is to the open web, unless its file says otherwise.
+WEB = {
+    "redirects": [],
+    "cors": ["*"],
+    "trusted_proxies": [],
+    "http3": False,
+    "limits": {"misses_per_second": 30, "unlimited": []},
+}
+
+
 def test_effective_is_complete_and_in_order() -> None:
     site = schema.effective(DEMO, {"name": "lab"})
     assert list(site) == [
@@ -120,6 +130,7 @@ def test_effective_is_complete_and_in_order() -> None:
         "https_port": 8443,
         "http_port": 8080,
         "tls": {"mode": "selfsigned", "names": []},
+        **WEB,
     }
     assert site["hosts"][0]["volumes"] == [
         {"name": "db", "gib": 2, "mount": "/var/lib/postgresql", "file_system": "xfs"}
@@ -164,7 +175,7 @@ def test_absent_and_counted_hosts_leave_the_addresses_of_the_others() -> None:
 def test_a_base_of_another_provider_lends_hosts_but_no_sizes() -> None:
     site = schema.effective(DEMO, {"name": "lab", "provider": "openstack"})
     assert "docker" not in site
-    assert site["public"] == {"https_port": 443, "http_port": 80, "tls": {"mode": "selfsigned", "names": []}}
+    assert site["public"] == {"https_port": 443, "http_port": 80, "tls": {"mode": "selfsigned", "names": []}, **WEB}
     assert site["share"] == {"kind": "nfs"}
     assert site["hosts"][0] == {
         "name": "database",
