@@ -218,7 +218,7 @@ def test_a_server_that_exists_gets_its_rule(schema: site_file.Schema) -> None:
     site = effective(
         schema,
         provider="static",
-        static={"network": {"cidr": "10.0.0.0/24"}},
+        static={"network": {"cidr": "10.0.0.0/24", "private": True}},
         public={"name": "images.example.org"},
         hosts=[*hosts, {"name": "greeter", "groups": ["greeter"], "address": "10.0.0.20"}],
     )

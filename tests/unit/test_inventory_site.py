@@ -133,7 +133,7 @@ def test_an_override_says_only_what_differs(write: Any) -> None:
 STATIC = {
     "name": "clinic",
     "provider": "static",
-    "static": {"user": "debian", "bastion": "proxy", "network": {"cidr": "10.0.0.0/24"}},
+    "static": {"user": "debian", "bastion": "proxy", "network": {"cidr": "10.0.0.0/24", "private": True}},
     "public": {"name": "images.example.org"},
     "hosts": [
         {"name": "database", "address": "10.0.0.10", "volumes": [{"name": "db", "device": "/dev/disk/by-id/a"}]},

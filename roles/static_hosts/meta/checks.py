@@ -22,7 +22,19 @@ def takeover(site: dict[str, Any], report: Any) -> None:
             report.problem("site.static.takeover", f"nothing of a site replaces '{path}'; {report.one_of(path, known)}")
 
 
+def private(site: dict[str, Any], report: Any) -> None:
+    """Refuse to send unencrypted what others could listen to."""
+    network = site["static"]["network"]
+    if not network["private"] and len(report.host_names(site)) > 1:
+        text = (
+            f"is not true, and database and image servers answer each other unencrypted in {network.get('cidr', 'it')}; write "
+            "true where nobody else can listen, as in a VLAN of their own or a VPN such as WireGuard"
+        )
+        report.problem("site.static.network.private", text)
+
+
 CHECKS = (
+    (private, frozenset({"hosts", "absent", "count", "network", "cidr", "private"})),
     (bastion, frozenset({"hosts", "absent", "bastion"})),
     (takeover, frozenset({"takeover"})),
 )
