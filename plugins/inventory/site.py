@@ -100,7 +100,10 @@ class InventoryModule(BaseInventoryPlugin):
             site = self.schema.effective(base, overrides)
             self.problems += self._missing_files(site)
             if not self.problems:
-                self._offer_hosts(resolved_paths(self.schema.site, site, str(REPOSITORY)))
+                resolved = resolved_paths(self.schema.site, site, str(REPOSITORY))
+                # Not among the problems: a certificate that has ended must not keep anybody from looking or removing.
+                inventory.set_variable("all", "site_file_problems", features.file_problems(self.schema, resolved))
+                self._offer_hosts(resolved)
         elif not self.problems:
             self.problems = [NO_SITE]
         # Not trusted: a problem may quote a template, which must be printed and not evaluated.

@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 
 import yaml
 
-from ..module_utils.site import Feature, Schema, feature_problems, parse
-from ..module_utils.site.feature import Check
+from ..module_utils.site import Feature, Schema, feature_problems, features_on, parse
+from ..module_utils.site.feature import Check, FileCheck
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -71,19 +71,25 @@ def read_feature(file: Path) -> tuple[Feature | None, list[str]]:
     if feature is None or not own_checks.is_file():
         return feature, problems
     try:
-        return replace(feature, checks=load_checks(own_checks)), []
+        checks, file_checks = load_checks(own_checks)
+        return replace(feature, checks=checks, file_checks=file_checks), []
     except Exception as error:
         return None, [f"{shown.format(own_checks.name)}: {one_line(error)}; correct the file"]
 
 
-def load_checks(file: Path) -> tuple[tuple[Check, frozenset[str]], ...]:
-    """Return CHECKS of a Python file: pairs of a function and the keys whose values it needs."""
+def load_checks(file: Path) -> tuple[tuple[tuple[Check, frozenset[str]], ...], tuple[FileCheck, ...]]:
+    """Return CHECKS of a Python file, pairs of a function and the keys whose values it needs, and its FILE_CHECKS."""
     specification = importlib.util.spec_from_file_location(f"{file.parents[1].name}_checks", file)
     assert specification and specification.loader
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     pairs: Iterable[Any] = module.CHECKS
-    return tuple((function, frozenset(keys)) for function, keys in pairs)
+    return tuple((function, frozenset(keys)) for function, keys in pairs), tuple(getattr(module, "FILE_CHECKS", ()))
+
+
+def file_problems(schema: Schema, site: dict[str, Any]) -> list[str]:
+    """Return what is wrong with the files that an effective site names; their paths are absolute."""
+    return [line for feature in features_on(schema, site) for check in feature.file_checks for line in check(site)]
 
 
 def one_line(error: Exception) -> str:

@@ -97,6 +97,9 @@ def test_paths_of_the_site_file_mean_the_repository(write: Any) -> None:
     site = inventory(write({"site": {"name": "lab", "public": {"tls": tls}}}))["_meta"]["hostvars"]["lab-proxy"]
     assert site["effective_site"]["public"]["tls"] == {**tls, "certificate": str(REPOSITORY / "LICENSE")}
     assert site["effective_site"]["manifests"] == [str(REPOSITORY / "samples/manifest.yml")]
+    # What is in them stops the verbs that make something, and no other.
+    (line, _key) = (line["__ansible_unsafe"] if isinstance(line, dict) else line for line in site["site_file_problems"])
+    assert line.startswith(f"site.public.tls.certificate: {REPOSITORY}/LICENSE holds no certificate in PEM"), line
 
 
 def test_a_container_is_reached_without_any_call(demo: dict[str, Any]) -> None:

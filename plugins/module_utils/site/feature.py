@@ -108,6 +108,8 @@ class Provider:
 
 
 Check = Callable[[Any, Any], None]
+# Looks into the files that an effective site names, with absolute paths; returns what is wrong with them.
+FileCheck = Callable[[Any], list[str]]
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,7 @@ class Feature:
     verbs: tuple[str, ...] = ()
     # Functions of the feature's meta/checks.py: each with the keys whose values it needs.
     checks: tuple[tuple[Check, frozenset[str]], ...] = ()
+    file_checks: tuple[FileCheck, ...] = ()
 
     @property
     def driver_name(self) -> str:
