@@ -19,7 +19,7 @@ except ImportError:
 
 from .lines import CheckFailed, Line, check
 from .policy import catalogue_problem, fill, missing_headers, read_json, studies_of
-from .tls import Certificate, context
+from .tls import Certificate, context, ipv6_addresses
 
 SEE_NGINX = "see /var/log/nginx/error.log on the cache host"
 SEE_IMAGE_SERVERS = "see the journals of the image servers"
@@ -256,6 +256,10 @@ class Public:
         yield "home page", self.check_home
         yield "certificate", certificate.check
         yield "certificate's end", lambda: certificate.check_days(days)
+        # A site whose name has no such address has no such line.
+        ipv6 = ipv6_addresses(self.host)
+        if ipv6:
+            yield "IPv6", lambda: certificate.check_ipv6(ipv6)
         yield "TLS 1.1", certificate.check_old_versions
         yield "HTTP/2", self.check_http2
         yield "redirect from HTTP", self.check_redirect

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import errno
+import ipaddress
 import socket
 import ssl
 import time
@@ -20,6 +22,16 @@ def context(authority: str | None, trust_all: bool = False) -> ssl.SSLContext:
         made.check_hostname = False
         made.verify_mode = ssl.CERT_NONE
     return made
+
+
+def ipv6_addresses(name: str) -> list[str]:
+    """Return the IPv6 addresses that a name leads to from here, without those of this machine itself."""
+    try:
+        found = socket.getaddrinfo(name, None, socket.AF_INET6, socket.SOCK_STREAM)
+    except OSError:
+        return []
+    addresses = sorted({str(entry[4][0]) for entry in found})
+    return [address for address in addresses if not ipaddress.ip_address(address.partition("%")[0]).is_loopback]
 
 
 class Certificate:
@@ -47,6 +59,24 @@ class Certificate:
             ) from None
         issuer = {key: value for part in self.content["issuer"] for key, value in part}
         return f"for {self.name}, issued by {issuer.get('commonName') or issuer.get('organizationName', 'nobody')}"
+
+    def check_ipv6(self, addresses: list[str]) -> str:
+        """Return that the site answers at the IPv6 addresses of its name: half of the visitors come by them first."""
+        for address in addresses:
+            try:
+                with (
+                    socket.create_connection((address, self.place[1]), self.timeout_seconds) as plain,
+                    context(self.authority).wrap_socket(plain, server_hostname=self.name),
+                ):
+                    pass
+            except OSError as error:
+                if error.errno in (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    return f"cannot be tried: this machine has no way to {address}"
+                raise CheckFailed(
+                    f"{address} does not answer: {error}",
+                    f"let the AAAA record of {self.name} lead to the public host and open its port there, or remove the record",
+                ) from None
+        return f"answers at {', '.join(addresses)}"
 
     def check_days(self, minimum: int) -> str:
         """Return how long it is valid."""
