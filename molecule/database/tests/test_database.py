@@ -15,11 +15,16 @@ testinfra_hosts = ["ansible://database"]
 REPOSITORY = Path(__file__).parents[3]
 INVENTORY = str(REPOSITORY / "molecule/inventory")
 
-# Asks to log in and prints the server's answer: R (go on with the password) or its refusal.
+# Asks to log in and prints the server's answer: R (go on with the password) or its refusal. With an authority it speaks TLS
+# (https://www.postgresql.org/docs/17/protocol-flow.html#PROTOCOL-FLOW-SSL) and demands a certificate for the address.
 ASK = """
-import socket, struct, sys
+import socket, ssl, struct, sys
 parameters = f'user\\0{sys.argv[2]}\\0database\\0{sys.argv[3]}\\0\\0'.encode()
 with socket.create_connection((sys.argv[1], 5432), timeout=5) as server:
+    if len(sys.argv) > 4:
+        server.sendall(struct.pack('!ii', 8, 80877103))
+        assert server.recv(1) == b'S'
+        server = ssl.create_default_context(cadata=sys.argv[4]).wrap_socket(server, server_hostname=sys.argv[1])
     server.sendall(struct.pack('!ii', 8 + len(parameters), 196608) + parameters)
     answer = server.recv(1000)
 print('R' if answer[:1] == b'R' else answer.decode(errors='replace').replace('\\0', ' '))
@@ -31,11 +36,13 @@ def sql(host, statement: str, database: str = "image_server"):
     return host.run("runuser -u postgres -- psql --no-psqlrc -tA -v ON_ERROR_STOP=1 -d %s -c %s", database, statement)
 
 
-def answer(database, group: str, role: str, name: str = "image_server") -> str:
+def answer(database, group: str, role: str, name: str = "image_server", encrypted: bool = True) -> str:
     """What the database says to a role that comes from a host of the group."""
+    state = Path(database.ansible.get_variables()["site_state_directory"])
+    authority = [(state / "ca/ca.crt").read_text()] if encrypted else []
     host = testinfra.get_hosts([f"ansible://{group}"], ansible_inventory=INVENTORY)[0]
     address = database.ansible.get_variables()["host_address"]
-    return host.check_output("python3 -c %s %s %s %s", ASK, address, role, name)
+    return host.check_output("python3 -c %s %s %s %s" + " %s" * encrypted, ASK, address, role, name, *authority)
 
 
 def test_the_cluster_is_on_its_volume_with_checksums(host):
@@ -74,6 +81,12 @@ def test_image_servers_may_log_in_with_their_role(host, group, role):
 )
 def test_everybody_else_is_rejected(host, group, role, name):
     assert "no pg_hba.conf entry" in answer(host, group, role, name)
+
+
+def test_nobody_logs_in_unencrypted(host):
+    said = answer(host, "image_server_replica", "image_server_reader", encrypted=False)
+    assert "no pg_hba.conf entry" in said and "no encryption" in said
+    assert host.file("/var/lib/postgresql/tls/server.key").mode == 0o600
 
 
 def test_passwords_are_kept_as_scram(host):

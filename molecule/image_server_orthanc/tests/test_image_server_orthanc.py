@@ -216,6 +216,18 @@ def test_a_replica_without_its_share_is_down_and_comes_back(host, primary):
     assert seconds_until(host, healthy=True) < 40
 
 
+def test_every_connection_to_the_database_is_encrypted():
+    database = one("database")
+    question = (
+        "SELECT usename, ssl, count(*) > 0 FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) "
+        "WHERE client_addr IS NOT NULL GROUP BY 1, 2 ORDER BY 1"
+    )
+    said = database.check_output("runuser -u postgres -- psql --no-psqlrc -tA -c %s", question)
+    assert said.splitlines() == ["image_server_owner|t|t", "image_server_reader|t|t"]
+    settings = one("image_server_replica").file("/etc/orthanc/site.json").content_string
+    assert "sslmode=verify-full" in settings
+
+
 def test_a_replica_without_its_database_is_unhealthy_and_comes_back_without_a_restart(host):
     recover(host)
     database = one("database")

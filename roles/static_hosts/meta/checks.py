@@ -27,7 +27,7 @@ def private(site: dict[str, Any], report: Any) -> None:
     network = site["static"]["network"]
     if not network["private"] and len(report.host_names(site)) > 1:
         text = (
-            f"is not true, and database and image servers answer each other unencrypted in {network.get('cidr', 'it')}; write "
+            f"is not true, and image servers answer the cache unencrypted in {network.get('cidr', 'it')}; write "
             "true where nobody else can listen, as in a VLAN of their own or a VPN such as WireGuard"
         )
         report.problem("site.static.network.private", text)
