@@ -108,6 +108,10 @@ lines:
   type: list
   elements: str
   sample: ["replica1: port 8070 is in use by python3 (pid 123), and the image server needs it; stop python3, or ..."]
+ipv6:
+  description: Whether the kernel speaks IPv6.
+  returned: always
+  type: bool
 installed:
   description: Those of the packages that are installed.
   returned: always
@@ -117,6 +121,7 @@ installed:
 
 import datetime
 import grp
+import os
 import pwd
 
 from ansible.module_utils.basic import AnsibleModule
@@ -208,7 +213,7 @@ def main() -> None:
         apt = packages.Apt(parameters["apt_options"], parameters["apt_sources"])
         found += packages.problems(wanted, update=not module.check_mode, apt=apt)
     lines = [f"{parameters['name']}: {problem}" for problem in found]
-    module.exit_json(changed=False, lines=lines, installed=installed)
+    module.exit_json(changed=False, lines=lines, installed=installed, ipv6=os.path.exists("/proc/net/if_inet6"))
 
 
 if __name__ == "__main__":

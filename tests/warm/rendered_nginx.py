@@ -188,7 +188,7 @@ class RenderedNginx:
                 "cache_trusted_proxies": [],
                 "cache_http3": False,
                 "cache_limits": {"misses_per_second": 10000},
-                "_cache_ipv6": {"stat": {"exists": False}},
+                "preflight_ipv6": False,
                 "cache_volume_gib": 0,
                 "host_address": "127.0.0.1",
                 "_cache_snippets": str(snippets),
