@@ -105,7 +105,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils import files
 
 # Larger differences help nobody.
-DIFF_BYTES = 100_000
+DIFF_BYTES = 400_000
 
 
 class Entry(NamedTuple):

@@ -133,7 +133,7 @@ def test_each_attribute_is_changed_in_place(site):
     assert set(group.member_ids) == {site.server("replica1").id, site.server("replica2").id}
     # The cloud has one machine.
     together = f"{site.name}-replica1, {site.name}-replica2 run on one machine of the cloud, and fall with it"
-    assert any(together in sentence for sentence in site.run(check=True)["warnings"])
+    assert any(together in str(warning) for warning in site.run(check=True)["warnings"])
     bastion = next(group for group in site.listing()["security group"] if group.name == f"{site.name}-bastion")
     assert [rule["remote_ip_prefix"] for rule in bastion.security_group_rules if rule["direction"] == "ingress"] == [
         "198.51.100.0/24"
