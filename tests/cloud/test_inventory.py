@@ -153,7 +153,7 @@ def test_people_and_ansible_reach_the_hosts_by_the_same_configuration(deployed: 
             shared["site_bastion_address"] if bastion else listing["_meta"]["hostvars"][name]["host_address"]
         )
         # Not ProxyJump, which would hand the path of the configuration on without quotes.
-        jump = f"ssh -F {directory}/config -W [{settings['hostname']}]:22 {deployed.name}-proxy"
+        jump = f"ssh -F {directory}/config -W [%h]:%p {deployed.name}-proxy"
         assert settings.get("proxycommand") == (None if bastion else jump)
         assert (settings["hostkeyalias"], settings["user"]) == (name, "debian")
         assert settings["stricthostkeychecking"] == "true"
