@@ -105,3 +105,21 @@ def test_a_wrong_address_gets_a_page_and_a_missing_image_does_not(host) -> None:
 def test_nothing_but_the_pages_is_served(host) -> None:
     paths = ["/js/", "/vendor/", "/.git/config", "/../etc/passwd", "/study", "/catalogue.json.new"]
     assert [answer[0] for answer in ask(host, *((path, {}) for path in paths))] == [404, 404, 404, 400, 404, 404]
+
+
+def test_search_engines_find_every_study_in_plain_html(host) -> None:
+    url = host.ansible.get_variables()["site_url"].rstrip("/")
+    studies = json.loads(host.file("/var/www/gallery/catalogue.json").content_string)["studies"]
+    [[status, headers, _digest, robots], [_, sitemap_headers, _, sitemap]] = ask(
+        host, ("/robots.txt", {}), ("/sitemap.xml", {})
+    )
+    assert (
+        status == 200 and headers["content-type"].startswith("text/plain") and f"Sitemap: {url}/sitemap.xml" in robots
+    )
+    assert sitemap_headers["content-type"].split(";")[0] in ("text/xml", "application/xml")
+    assert studies and all(f"<loc>{url}/study/{study['id']}</loc>" in sitemap for study in studies)
+    pages = ask(host, *((f"/study/{study['id']}", {}) for study in studies))
+    for study, (status, headers, _digest, page) in zip(studies, pages, strict=True):
+        assert status == 200 and headers["content-type"].startswith("text/html")
+        assert "application/ld+json" in page and f'href="{url}/study/{study["id"]}"' in page
+        assert set(policy(headers)["script-src"]) == {"'self'"}
