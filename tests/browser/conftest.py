@@ -31,7 +31,7 @@ FLAGS = [
 ]
 # A format that the image server cannot draw is a fact of real data; the pages say so in words. The network changes when
 # a container starts or stops on this machine; the pages ask again.
-EXPECTED_ERRORS = ("status of 415", "net::ERR_NETWORK_CHANGED")
+EXPECTED_ERRORS = ("status of 415", "net::ERR_NETWORK_CHANGED", "net::ERR_SOCKET_NOT_CONNECTED")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
