@@ -53,7 +53,7 @@ sed -i "s,/run/nginx.pid,$directory/deployed.pid,; s,/var/log/nginx,$directory/l
   s,/etc/ssl/private/imaging-repository.key,$directory/key.pem,; s,/var/lib/nginx/proxy,$directory/temporary,
   s,/var/www/gallery,$directory/gallery,; s,root /etc/nginx;,root $directory;,
   s,listen 443 ,listen 127.0.0.1:$deployed_port ,; s,listen 80 ,listen 127.0.0.1:28080 ,
-  s,127.0.0.1:8081,127.0.0.1:28081,; s,127.0.0.1:8082,127.0.0.1:28082," "$directory/deployed.conf"
+  s,127.0.0.1:8081,127.0.0.1:28081,; s,127.0.0.1:8082,127.0.0.1:28082,; s,127.0.0.1:8083,127.0.0.1:28083," "$directory/deployed.conf"
 # nginx 1.22 of a Debian 12 controller says it otherwise than that of the hosts.
 if nginx -v 2>&1 | grep -q '/1\.22\.'; then
   sed -i '/^ *http2 on;$/d; s/ ssl default_server;/ ssl http2 default_server;/' "$directory/deployed.conf"
