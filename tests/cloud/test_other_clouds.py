@@ -44,8 +44,9 @@ def test_an_image_of_strangers_is_taken_by_its_id_only(site, admin, strangers_im
 
 
 def test_a_site_in_a_network_of_the_cloud_has_ports_and_no_network_of_its_own(site):
-    site.openstack.update(network={"existing": "campus", "cidr": "10.20.0.0/24"}, new_address=False)
+    site.openstack.update(network={"existing": "campus", "cidr": "10.20.0.0/24"}, new_address=False, config_drive=True)
     site.run()
+    assert site.server("proxy").has_config_drive
     assert {kind for kind, _name in site.names()} == {"server", "volume", "key pair", "port", "security group"}
     for port in site.listing()["port"]:
         four, six = sorted((entry["ip_address"] for entry in port.fixed_ips), key=lambda address: ":" in address)
