@@ -10,7 +10,8 @@
 #   a part of the processors that a real one would not.
 # - The crawler comes from one host of the site's network and the visitors from another, so that nginx sees two clients
 #   of one network.
-# - All pages are real: 5,184 images of the demo's plate in three sizes each. No two requests of a crawl are for the same.
+# - All pages are real: 5,184 images of the demo's plate in three sizes each, 15,000 pages that the crawl goes through some
+#   four times. Few of them are drawn for it, so that few are in the cache when it comes by again.
 # shellcheck source=bin/environment
 . "$(dirname "$0")/../bin/environment"
 become_root "$@"

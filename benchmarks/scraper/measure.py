@@ -19,7 +19,7 @@ SECONDS = 30
 GOALS = {"cached": 2, "uncached": 3}
 CONNECTIONS, PAUSE_MS = 100, 48
 WIDTHS = (256, 512, 1024)
-# Keeps asking at an even rhythm: argv[1] is {"address", "pages", "per_second", "seconds"}; prints [status, seconds] of each.
+# Keeps asking at an even rhythm: stdin has {"address", "pages", "per_second", "seconds"}; prints [status, seconds] of each.
 VISITOR = r"""
 import http.client, itertools, json, ssl, sys, time
 job = json.loads(sys.stdin.read())

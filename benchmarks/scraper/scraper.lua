@@ -1,4 +1,4 @@
--- Asks for the pages of a file, each once, at an even rhythm. wrk -s scraper.lua <url> -- <file> <milliseconds>
+-- Asks for the pages of a file, one after the other and from the beginning again, at an even rhythm. wrk -s scraper.lua <url> -- <file> <milliseconds>
 local pages, number, pause = {}, 0, 0
 
 function init(arguments)
