@@ -38,7 +38,7 @@ options:
     description: Time of the controller, UTC in the form of ISO 8601; the host's must be the same but for a minute.
     type: str
   site:
-    description: Name of the site; a host of another one is refused.
+    description: Name of the site; a host of another one is refused. Without it nobody looks for files of others.
     type: str
     default: ""
   replaces:
@@ -126,7 +126,7 @@ import pwd
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.preflight import occupied, packages, ports, release, sshd, system, users
+from ..module_utils.preflight import occupied, packages, ports, reading, release, sshd, system, users
 
 
 def port_problems(wanted: list[dict], strangers: set[str]) -> list[str]:
@@ -148,15 +148,6 @@ def user_problems(wanted: dict[str, int]) -> list[str]:
     known = [users.Entry(entry.pw_name, entry.pw_uid) for entry in pwd.getpwall()]
     groups = [users.Entry(entry.gr_name, entry.gr_gid) for entry in grp.getgrall()]
     return users.problems({name: int(number) for name, number in wanted.items()}, known, groups)
-
-
-def os_release() -> str:
-    """Return what the host says of its system."""
-    try:
-        with open("/etc/os-release", encoding="utf-8") as file:
-            return file.read()
-    except OSError:
-        return ""
 
 
 def main() -> None:
@@ -192,7 +183,7 @@ def main() -> None:
     parameters = module.params
     found = []
     if parameters["release"]:
-        found = release.problems(os_release(), parameters["release"], parameters["release_remedy"])
+        found = release.problems(reading.text("/etc/os-release"), parameters["release"], parameters["release_remedy"])
     # The packages of another release would only be missing.
     other_release = bool(found)
     told = parameters["controller_time"]
@@ -203,7 +194,9 @@ def main() -> None:
     )
     found += user_problems(parameters["users"])
     found += port_problems(parameters["ports"], occupied.strangers(parameters["replaces"], occupied.is_begun()))
-    found += occupation_problems(parameters["replaces"], parameters["site"])
+    # Who asks about something else does not ask for all files a second time.
+    if parameters["site"]:
+        found += occupation_problems(parameters["replaces"], parameters["site"])
     if parameters["ssh_user"]:
         found += sshd.read(parameters["ssh_user"], packages.run)
     installed: list[str] = []

@@ -14,6 +14,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from .reading import text
+
 # What configure makes on every host before anything else; the second was the first of older releases.
 OWN = ("/var/lib/imaging-repository", "/etc/imaging-repository")
 # Says of which site the host is.
@@ -75,11 +77,7 @@ def problems(
 ) -> list[str]:
     """Return what of others the site would replace. Each of `replaces` has `path`, `feature` and `takeover`."""
     told = []
-    try:
-        with open(f"{root}{STAMP}", encoding="utf-8") as stamp:
-            owner = stamp.read().strip()
-    except OSError:
-        owner = ""
+    owner = text(f"{root}{STAMP}").strip()
     if owner and site and owner != site:
         told.append(
             f"is a host of the site {owner}; choose another server, or remove that site from it and then the file {STAMP}"

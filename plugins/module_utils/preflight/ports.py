@@ -10,6 +10,8 @@ import socket
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from .reading import text
+
 LISTEN, UDP_OPEN = "0A", "07"
 _SOCKET = re.compile(r"socket:\[(\d+)\]").fullmatch
 _UNIT = re.compile(r"([^/]+\.(?:service|socket|scope))(?:/|$)")
@@ -77,8 +79,7 @@ def problems(
             if not is_in_the_way(listener, port):
                 continue
             program = programs.get(listener.inode)
-            own = port.get("feature") not in strangers and is_ours(program, port["programs"]) if program else True
-            if program is None or own:
+            if program is None or (port.get("feature") not in strangers and is_ours(program, port["programs"])):
                 continue
             unit = f", {program.unit}" if program.unit else ""
             told.append(
@@ -115,7 +116,7 @@ def read_programs(inodes: Collection[str], proc: str = "/proc") -> dict[str, Pro
         for inode in wanted.intersection(_sockets(f"{proc}/{number}/fd")):
             # Of several processes the one that was first: the master of its workers.
             if inode not in found or int(number) < found[inode].number:
-                found[inode] = Program(_text(f"{proc}/{number}/comm").strip(), int(number), _unit(f"{proc}/{number}"))
+                found[inode] = Program(text(f"{proc}/{number}/comm").strip(), int(number), _unit(f"{proc}/{number}"))
     return found
 
 
@@ -133,13 +134,5 @@ def _sockets(directory: str) -> Sequence[str]:
 
 
 def _unit(process: str) -> str:
-    units = _UNIT.findall(_text(f"{process}/cgroup"))
+    units = _UNIT.findall(text(f"{process}/cgroup"))
     return units[-1] if units else ""
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""

@@ -8,6 +8,8 @@ import datetime
 import os
 import re
 
+from .reading import text
+
 # Certificates and logins fail by less.
 CLOCK_SECONDS = 60
 # Where packages are unpacked, and where what runs writes.
@@ -23,7 +25,7 @@ def problems(
     if not os.path.isdir(f"{root}/run/systemd/system"):
         found.append("does not run systemd; install a system that does, or boot it with systemd")
     if least_memory_mib:
-        found += memory(_text(f"{root}/proc/meminfo"), least_memory_mib)
+        found += memory(text(f"{root}/proc/meminfo"), least_memory_mib)
     if least_space_mib:
         found += space(
             {path: _free_mib(root + path) for path in WRITTEN if os.path.isdir(root + path)}, least_space_mib
@@ -31,7 +33,7 @@ def problems(
     if now:
         found += clock(datetime.datetime.now(datetime.UTC), now)
     # https://docs.kernel.org/admin-guide/LSM/SELinux.html
-    if _text(f"{root}/sys/fs/selinux/enforce").strip() == "1":
+    if text(f"{root}/sys/fs/selinux/enforce").strip() == "1":
         found.append(
             "enforces SELinux, for which the roles bring no rules; let it only warn (setenforce 0, and SELINUX=permissive "
             "in /etc/selinux/config)"
@@ -70,11 +72,3 @@ def clock(here: datetime.datetime, controller: datetime.datetime) -> list[str]:
 def _free_mib(path: str) -> int:
     status = os.statvfs(path)
     return status.f_bavail * status.f_frsize // MIB
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
